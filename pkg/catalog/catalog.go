@@ -1,0 +1,203 @@
+// Package catalog is the port to the record of documents: what exists, in
+// which state, which chunks it has, which batches of them are done. The
+// catalog row is the outbox: a document is accepted when its row is, and a
+// sweeper re-emits the work of every row that does not move. The adapter is
+// sqlcatalog; catalogtest is the contract suite.
+package catalog
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/ragbus/ragbus/pkg/corpus"
+)
+
+// BatchSize is how many chunks one embed job holds.
+const BatchSize = 64
+
+// ErrStale is returned to work of a generation that is no longer the
+// document's, or of a state that was left behind: whoever gets it is late,
+// must write nothing more and is done.
+var ErrStale = errors.New("catalog: the document has moved on")
+
+// Upload is what came with a document's bytes.
+type Upload struct {
+	Tenant string
+	// ID is the document's, derived by [DocumentID] when the caller gave none.
+	ID         string
+	Collection string
+	Title      string
+	Filename   string
+	Source     string
+	// MediaType is what was declared; extraction decides by content.
+	MediaType string
+	Bytes     int64
+	SHA256    string
+	// BlobKey is where the bytes are; unique to this upload.
+	BlobKey  string
+	Metadata map[string]any
+	ACL      []string
+}
+
+// DocumentID returns the identity of an upload whose caller gave no id: its
+// source when it has one, so that new bytes from the same place are a new
+// version; else the bytes themselves, in their collection.
+func DocumentID(u Upload) string {
+	if u.Source != "" {
+		return corpus.DeriveID("document/source", u.Tenant, u.Source)
+	}
+	return corpus.DeriveID("document/bytes", u.Tenant, u.Collection, u.SHA256)
+}
+
+// Outcome says what an upload did.
+type Outcome uint8
+
+// The outcomes of [Store.Accept].
+const (
+	// Created: the document is new, or comes back after a deletion.
+	Created Outcome = iota
+	// Replaced: the document has new bytes, or a failed one is tried again.
+	Replaced
+	// Changed: the same bytes with other title, source, metadata or acl.
+	Changed
+	// Unchanged: nothing was to do.
+	Unchanged
+)
+
+// Ref names one generation of a document: what work carries to prove that it is not late.
+type Ref struct {
+	Tenant     string
+	ID         string
+	Generation int64
+}
+
+// Patch changes what describes a document; nil leaves a field as it is.
+type Patch struct {
+	Title    *string
+	Source   *string
+	Metadata *map[string]any
+	// ACL: a pointer to nil means everyone in the tenant.
+	ACL *[]string
+}
+
+// Query selects documents of a tenant that the scope sees, newest first.
+type Query struct {
+	Scope      corpus.Scope
+	Collection string
+	Status     corpus.Status
+	Limit      int
+	Cursor     string
+}
+
+// Extraction is what reading a document yielded beside its chunks.
+type Extraction struct {
+	MediaType string
+	// Title found in the document; it becomes the document's when the upload had none.
+	Title    string
+	Chunks   int
+	Pages    int
+	Warnings []string
+}
+
+// Batch is a range of chunks: ordinals From (inclusive) to To (exclusive).
+type Batch struct {
+	Number   int
+	From, To int
+}
+
+// Found is a chunk with its document, as a search result is made of.
+type Found struct {
+	Chunk    corpus.Chunk
+	Document corpus.Document
+}
+
+// Store is the record of documents.
+//
+// All methods are safe for concurrent use by any number of processes, durable
+// when they return, and return classified errors: a missing document is a
+// NotFound fault with code "document_not_found", a database that is away is
+// Transient. Methods that take a Ref return ErrStale as described there.
+type Store interface {
+	// Accept records an upload. The same bytes and fields again are
+	// Unchanged, whatever the state, except that a failed document whose
+	// failure is retryable is Replaced. Another collection for an existing
+	// id is an Invalid fault "collection_mismatch". New bytes start a new generation, and
+	// the live version stays live until the new one replaces it.
+	Accept(ctx context.Context, u Upload) (corpus.Document, Outcome, error)
+	Get(ctx context.Context, scope corpus.Scope, id string) (corpus.Document, error)
+	List(ctx context.Context, q Query) (docs []corpus.Document, next string, err error)
+	// Patch returns the changed document. Chunks and vectors are untouched.
+	Patch(ctx context.Context, scope corpus.Scope, id string, p Patch) (corpus.Document, error)
+	// Retry starts a new generation of a failed document; any other state is
+	// an Invalid fault "not_failed".
+	Retry(ctx context.Context, scope corpus.Scope, id string) (corpus.Document, error)
+	// Delete starts the deletion (a new generation in state deleting). On a
+	// document being deleted, or deleted, it changes nothing and returns it.
+	Delete(ctx context.Context, scope corpus.Scope, id string) (corpus.Document, error)
+	// BlobKey returns where the bytes of the document's current generation are.
+	BlobKey(ctx context.Context, scope corpus.Scope, id string) (string, error)
+	// ListChunks returns the chunks of the live version, by ordinal, from the
+	// ordinal after; a tombstone has none.
+	ListChunks(ctx context.Context, scope corpus.Scope, id string, after, limit int) ([]corpus.Chunk, error)
+
+	// Begin moves accepted (or a repeated extracting) to extracting.
+	Begin(ctx context.Context, ref Ref) (doc corpus.Document, blobKey string, err error)
+	// PutChunks stores chunks of the generation's version; the same ordinal replaces.
+	PutChunks(ctx context.Context, ref Ref, chunks []corpus.Chunk) error
+	// Extracted moves extracting to embedding, drops chunks beyond x.Chunks,
+	// and returns all batches of [BatchSize]. Repeated, it returns the same
+	// batches without those already finished.
+	Extracted(ctx context.Context, ref Ref, x Extraction) (doc corpus.Document, open []Batch, err error)
+	// Chunks returns a batch's chunks in order, with the document.
+	Chunks(ctx context.Context, ref Ref, b Batch) (corpus.Document, []corpus.Chunk, error)
+	// FinishBatch records that a batch is embedded and indexed; repeating it
+	// is harmless. It returns how many batches are still open.
+	FinishBatch(ctx context.Context, ref Ref, batch int) (open int, err error)
+	// GoLive moves embedding to indexed and makes the generation's version the live one.
+	GoLive(ctx context.Context, ref Ref) (corpus.Document, error)
+	// SweepVersions drops chunks and batches of every version but the live one.
+	SweepVersions(ctx context.Context, ref Ref) error
+	// Fail moves an unsettled generation to failed. A live version stays live.
+	Fail(ctx context.Context, ref Ref, f corpus.Failure) (corpus.Document, error)
+	// Removed moves deleting to deleted: chunks, batches and unshared cached
+	// vectors go, the tombstone stays.
+	Removed(ctx context.Context, ref Ref) (corpus.Document, error)
+	// Document returns the row whatever its acl, for work that acts for the system.
+	Document(ctx context.Context, tenant, id string) (corpus.Document, error)
+
+	// Stalled returns up to limit unsettled documents of all tenants that have
+	// not moved since before, oldest first, and touches them, so that two
+	// sweepers do not get the same ones.
+	Stalled(ctx context.Context, before time.Time, limit int) ([]corpus.Document, error)
+	// OpenBatches returns the batches of an embedding document that are not finished.
+	OpenBatches(ctx context.Context, ref Ref) ([]Batch, error)
+
+	// Find returns the chunks that exist and that the scope sees, with their
+	// documents, in the order asked; others are left out. Documents being
+	// deleted are never seen.
+	Find(ctx context.Context, scope corpus.Scope, refs []corpus.ChunkRef) ([]Found, error)
+
+	// Ready returns nil when the database answers.
+	Ready(ctx context.Context) error
+}
+
+// VectorCache remembers embeddings by text, so that the same text is never
+// paid for twice in a tenant. Keys are [TextHash]; profiles never mix.
+// Entries live as long as some document uses them: [Store.SweepVersions] and
+// [Store.Removed] drop those that none does.
+type VectorCache interface {
+	// Vectors returns what is known, by hash. Missing hashes are absent.
+	Vectors(ctx context.Context, tenant, profile string, hashes []string) (map[string][]float32, error)
+	// PutVectors remembers vectors by hash, and that this generation of the
+	// document uses them. Pass known ones too.
+	PutVectors(ctx context.Context, ref Ref, profile string, vectors map[string][]float32) error
+}
+
+// TextHash returns the cache key of a text: lower-case hex SHA-256.
+func TextHash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
