@@ -72,6 +72,21 @@ func (e *Error) Error() string {
 // Unwrap returns the cause, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
+// ParseClass returns the class that [Class.String] wrote; what it does not know is Transient.
+func ParseClass(s string) Class {
+	for _, c := range []Class{Invalid, NotFound, Permanent, Throttled} {
+		if c.String() == s {
+			return c
+		}
+	}
+	return Transient
+}
+
+// New returns a fault of any class with a public code and message, as read from the wire.
+func New(class Class, code, message string) *Error {
+	return &Error{class: class, code: code, message: message}
+}
+
 // Invalidf returns an Invalid fault with a stable snake_case code and a public message.
 func Invalidf(code, format string, args ...any) *Error {
 	return &Error{class: Invalid, code: code, message: fmt.Sprintf(format, args...)}
