@@ -1,0 +1,118 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+type inner struct {
+	Wait time.Duration `env:"RAGBUS_WAIT" envDefault:"5s"`
+	Size Bytes         `env:"RAGBUS_SIZE" envDefault:"1MiB"`
+}
+
+func (c *inner) Validate() error {
+	if c.Wait > time.Minute {
+		return errors.New("RAGBUS_WAIT: at most 1m")
+	}
+	return nil
+}
+
+type settings struct {
+	Addr   string   `env:"RAGBUS_HTTP_ADDR,PORT" envDefault:":8080"`
+	Key    Secret   `env:"OTHER_KEY"`
+	On     bool     `env:"RAGBUS_ON"`
+	Count  int      `env:"RAGBUS_COUNT"`
+	Share  float64  `env:"RAGBUS_SHARE"`
+	Names  []string `env:"RAGBUS_NAMES"`
+	Inner  inner
+	hidden string
+}
+
+func TestLoadFillsFieldsAndDefaults(t *testing.T) {
+	t.Parallel()
+	got, err := Load[settings](Environ([]string{
+		"PORT=9", "OTHER_KEY=hush", "RAGBUS_ON=true", "RAGBUS_COUNT=3", "RAGBUS_SHARE=0.5", "RAGBUS_NAMES=a, b,", "RAGBUS_WAIT=1s", "HOME=/x",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := settings{Addr: "9", Key: "hush", On: true, Count: 3, Share: 0.5, Names: []string{"a", "b"}, Inner: inner{Wait: time.Second, Size: 1 << 20}}
+	if diff := cmp.Diff(fmt.Sprintf("%#v", want), fmt.Sprintf("%#v", got)); diff != "" {
+		t.Error(diff)
+	}
+	if got.Key.Reveal() != "hush" || got.hidden != "" {
+		t.Errorf("key %q", got.Key.Reveal())
+	}
+}
+
+func TestLoadReportsEveryProblemAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := Load[settings](Vars{"RAGBUS_COUNT": "many", "RAGBUS_WAIT": "long", "RAGBUS_SIZE": "big", "RAGBUS_NAMSE": "x", "RAGBUS_ON": "si", "RAGBUS_SHARE": "half"})
+	for _, want := range []string{
+		`RAGBUS_COUNT: "many" is not a whole number`, `RAGBUS_WAIT: "long" is not a duration`, `RAGBUS_SIZE: "big": not a size`,
+		"RAGBUS_NAMSE is not a setting; did you mean RAGBUS_NAMES?", "RAGBUS_ON:", "RAGBUS_SHARE:",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing in: %v", want, err)
+		}
+	}
+}
+
+func TestLoadAsksNestedValidators(t *testing.T) {
+	t.Parallel()
+	if _, err := Load[settings](Vars{"RAGBUS_WAIT": "2m"}); err == nil || !strings.Contains(err.Error(), "at most 1m") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSecretsAreNeverPrinted(t *testing.T) {
+	t.Parallel()
+	s := Secret("hush")
+	j, err := json.Marshal(map[string]any{"k": s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := fmt.Sprintf("%s %v %+v %#v %q %s", s, s, struct{ K Secret }{s}, s, s, j)
+	for _, line := range Describe[settings](Vars{"OTHER_KEY": "hush"}) {
+		out += line.Value
+	}
+	if strings.Contains(out, "hush") || s.LogValue().String() != redacted {
+		t.Errorf("leaked: %s", out)
+	}
+}
+
+func TestDescribeNamesTheSource(t *testing.T) {
+	t.Parallel()
+	want := Setting{Name: "RAGBUS_HTTP_ADDR", Value: "9", Source: "PORT"}
+	for _, s := range Describe[settings](Vars{"PORT": "9"}) {
+		if s.Name == want.Name && s != want {
+			t.Errorf("got %+v, want %+v", s, want)
+		}
+	}
+}
+
+func TestBytesRoundTrip(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Bytes{"0": 0, "17": 17, "3KiB": 3 << 10, "100MiB": 100 << 20, "2 GiB": 2 << 30, "5MB": 5e6} {
+		var b Bytes
+		if err := b.UnmarshalText([]byte(text)); err != nil || b != want {
+			t.Errorf("%s: %d, %v", text, b, err)
+		}
+		var again Bytes
+		if err := again.UnmarshalText([]byte(b.String())); err != nil || again != b {
+			t.Errorf("%s: %s is read as %d, %v", text, b, again, err)
+		}
+	}
+	for _, text := range []string{"", "-1", "1.5MiB", "99999999999GiB", "x"} {
+		var b Bytes
+		if err := b.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q was accepted as %d", text, b)
+		}
+	}
+}
