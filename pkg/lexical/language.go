@@ -1,0 +1,158 @@
+package lexical
+
+import "strings"
+
+// Language is one whose Latin words are analysed in their own way.
+type Language uint8
+
+// The languages told apart. Any other is analysed as one of them, in
+// passages and questions alike, which costs quality but finds its words.
+const (
+	English Language = iota
+	German
+	Spanish
+	French
+	Portuguese
+	Italian
+	Dutch
+	Swedish
+	Norwegian // and Danish
+	Hungarian
+	Vietnamese
+	languageCount
+)
+
+// String returns the language's ISO 639-1 code.
+func (l Language) String() string {
+	if l < languageCount {
+		return [...]string{"en", "de", "es", "fr", "pt", "it", "nl", "sv", "no", "hu", "vi"}[l]
+	}
+	return "und"
+}
+
+// Set is a set of languages.
+type Set uint16
+
+// AllLanguages has every one.
+const AllLanguages Set = 1<<languageCount - 1
+
+// With returns the set with l.
+func (s Set) With(l Language) Set { return s | 1<<l }
+
+// Has reports whether l is in the set.
+func (s Set) Has(l Language) bool { return s&(1<<l) != 0 }
+
+// stop says of a word in which languages it is a stop word.
+type stop struct {
+	latin Set
+	// other marks stop words of the scripts that need no detection.
+	other bool
+	// common marks the 24 words that tell English.
+	common bool
+	// number tells the table's entries apart, from 1 on.
+	number uint16
+}
+
+// commonEnglish are the 24 words whose share tells whether a collection is English.
+const commonEnglish = "the of and in to a is was for that on as with by it from at are be this an which or has"
+
+func stopTable() map[string]stop {
+	table := make(map[string]stop, 2048)
+	add := func(words string, mark func(*stop)) {
+		for w := range strings.FieldsSeq(words) {
+			e := table[w]
+			mark(&e)
+			if e.number == 0 {
+				e.number = uint16(len(table) + 1) //nolint:gosec // under two thousand words
+			}
+			table[w] = e
+		}
+	}
+	for l, words := range latinStops() {
+		add(words, func(e *stop) { e.latin = e.latin.With(Language(l)) }) //nolint:gosec // an index of an array of eleven
+	}
+	for _, words := range []string{russianStops, greekStops, arabicStops} {
+		add(words, func(e *stop) { e.other = true })
+	}
+	add(commonEnglish, func(e *stop) { e.common = true })
+	return table
+}
+
+// evidence counts, for each language, the words of a text that tell it.
+type evidence [languageCount]int
+
+// weigh looks every word of the text up and counts what tells a language:
+// stop words, each at most twice (so that "Los Angeles", however often,
+// is not Spanish) and no single letters (which are initials), and words with
+// letters that only Vietnamese has. It adds the words to out's totals.
+func (a *Analyzer) weigh(s *scratch, out *Analysis) evidence {
+	var found evidence
+	clear(s.seen[:])
+	for i := range s.tokens {
+		t := &s.tokens[i]
+		if t.script.paired() {
+			out.Words += max(1, int(t.end-t.start)/3-1)
+			continue
+		}
+		out.Words++
+		word := s.folded[t.start:t.end]
+		if len(word) <= longestStop {
+			t.stop = a.stops[string(word)]
+		}
+		if t.script != latin {
+			continue
+		}
+		if t.stop.common {
+			out.EnglishWords++
+		}
+		if seen := &s.seen[t.stop.number]; t.stop.latin != 0 && len(word) > 1 && *seen < 2 {
+			*seen++
+			for rest := t.stop.latin; rest != 0; rest &= rest - 1 {
+				found[lowest(rest)]++
+			}
+		} else if t.stop.latin == 0 && vietnamese(word) {
+			found[Vietnamese]++
+		}
+	}
+	return found
+}
+
+// vietnamese reports whether the word has a letter of U+1EA0 to U+1EFF, the
+// Vietnamese vowels with two marks.
+func vietnamese(word []byte) bool {
+	for i := 0; i+2 < len(word); i++ {
+		if word[i] == 0xE1 && word[i+1] >= 0xBA && (word[i+1] == 0xBB || word[i+2] >= 0xA0) {
+			return word[i+1] <= 0xBB
+		}
+	}
+	return false
+}
+
+// passage returns the language that a passage is most likely in. A wrong
+// guess hides the passage's words among the rare terms of another language,
+// so anything but English needs three hits, and twice those of English.
+func (e evidence) passage() Language {
+	best := e.question()
+	if e[best] < 3 || e[best] < 2*e[English] {
+		return English
+	}
+	return best
+}
+
+// question returns the language in which a question is most likely put:
+// English when that explains as many words as any other.
+func (e evidence) question() Language {
+	best := English
+	for l := English + 1; l < languageCount; l++ {
+		if e[l] > e[best] {
+			best = l
+		}
+	}
+	return best
+}
+
+// longestStop bounds the look-up of stop words, in bytes.
+const longestStop = 24
+
+// stopWords bounds the size of the table of stop words.
+const stopWords = 4096
