@@ -112,6 +112,11 @@ func ThrottledFor(d time.Duration, cause error) *Error {
 	return &Error{class: Throttled, code: "throttled", message: "a dependency asked for a pause", after: d, cause: cause}
 }
 
+// Throttledf returns a Throttled fault with its own code and public message: try again after d (zero: unknown).
+func Throttledf(d time.Duration, code, format string, args ...any) *Error {
+	return &Error{class: Throttled, code: code, message: fmt.Sprintf(format, args...), after: d}
+}
+
 // As gives an arbitrary error a class, keeping it as the cause. It returns nil for nil.
 func As(class Class, cause error) error {
 	if cause == nil {
