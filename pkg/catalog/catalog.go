@@ -160,6 +160,12 @@ type Store interface {
 	GoLive(ctx context.Context, ref Ref) (corpus.Document, error)
 	// SweepVersions drops chunks and batches of every version but the live one.
 	SweepVersions(ctx context.Context, ref Ref) error
+	// StaleBlobs returns the keys of uploads that the document no longer
+	// needs: superseded ones once it is indexed, all while it is deleting,
+	// none otherwise. Every accepted BlobKey is on record until forgotten.
+	StaleBlobs(ctx context.Context, ref Ref) ([]string, error)
+	// ForgetBlobs drops keys from the record after their bytes are gone.
+	ForgetBlobs(ctx context.Context, ref Ref, keys []string) error
 	// Fail moves an unsettled generation to failed. A live version stays live.
 	Fail(ctx context.Context, ref Ref, f corpus.Failure) (corpus.Document, error)
 	// Removed moves deleting to deleted: chunks, batches and unshared cached
