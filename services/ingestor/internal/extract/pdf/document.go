@@ -1,0 +1,218 @@
+// Package pdf reads the text of PDF documents: pages in reading order, as
+// paragraphs, with the headings it can tell by their type.
+//
+// A PDF file enters as bytes; one page at a time leaves as text. Objects,
+// fonts' dictionaries and decryption come from github.com/ledongthuc/pdf; the
+// cross-reference is checked or rebuilt before that library sees it, and
+// everything from content streams to reading order is done here. No input
+// makes the package panic, and what one page may cost is bounded by [Limits].
+// The library can still be driven into an endless loop by an object stream
+// made for it, so a caller who reads strangers' files does so in a process it
+// can kill.
+package pdf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	lib "github.com/ledongthuc/pdf"
+
+	"github.com/ragbus/ragbus/pkg/fault"
+)
+
+// Limits bound what a document may cost. Zero fields take the defaults.
+type Limits struct {
+	Pages       int   // pages a document may have or claim; default 20,000
+	Operators   int   // operators one page may run; default 3,000,000
+	StreamBytes int64 // decoded content bytes of one page; default 64 MiB
+	FormDepth   int   // form XObjects inside each other; default 12
+	TextBytes   int   // text of one page; default 4 MiB
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Pages <= 0 {
+		l.Pages = 20_000
+	}
+	if l.Operators <= 0 {
+		l.Operators = 3_000_000
+	}
+	if l.StreamBytes <= 0 {
+		l.StreamBytes = 64 << 20
+	}
+	if l.FormDepth <= 0 {
+		l.FormDepth = 12
+	}
+	if l.TextBytes <= 0 {
+		l.TextBytes = 4 << 20
+	}
+	return l
+}
+
+// Document is an open PDF. It is not safe for concurrent use.
+type Document struct {
+	limits    Limits
+	file      io.ReaderAt
+	size      int64
+	reader    *lib.Reader
+	encrypted bool
+	pages     []pageNode
+	names     glyphNames
+	fonts     map[string]*font
+	fontSets  map[string]map[string]*font
+	body      *bodyStyle
+}
+
+// Page is the text of one page.
+//
+// Text is UTF-8 in NFKC. Paragraphs are separated by a blank line. Inside a
+// paragraph the lines of the page are joined by spaces, and words hyphenated
+// at a line's end are made whole; a single line break stands where the page
+// itself breaks deliberately: list items, verses, addresses, table rows. The
+// cells of a table row are separated by tabs.
+type Page struct {
+	Text     string
+	Headings []Heading // in the order of Text
+}
+
+// Heading is a paragraph of Text that is set like a heading.
+type Heading struct {
+	Start int    // offset of its first character in Page.Text, in runes
+	Level int    // 1..6, the largest type first
+	Text  string // without line breaks
+}
+
+// Pages returns the number of pages.
+func (d *Document) Pages() int { return len(d.pages) }
+
+// Title returns the title in the document's properties when it looks like
+// one and not like the name of a file, else "".
+func (d *Document) Title() string {
+	var title string
+	err := guard(func() error {
+		title = cleanTitle(d.reader.Trailer().Key("Info").Key("Title").RawString())
+		return nil
+	})
+	if err != nil {
+		return ""
+	}
+	return title
+}
+
+func cleanTitle(raw string) string {
+	title := strings.Join(strings.Fields(normalise(textString([]byte(raw)))), " ")
+	title = strings.TrimSpace(strings.TrimPrefix(title, "Microsoft Word - "))
+	lower := strings.ToLower(title)
+	for _, suffix := range []string{".doc", ".docx", ".dvi", ".tex", ".indd", ".qxd", ".pdf", ".rtf", ".odt", ".ps", ".pptx", ".ppt", ".xls", ".xlsx"} {
+		if strings.HasSuffix(lower, suffix) {
+			return ""
+		}
+	}
+	switch {
+	case len(title) < 2, len(title) > 500, lower == "untitled", strings.HasPrefix(lower, "untitled-"), lower == "title":
+		return ""
+	}
+	return title
+}
+
+// Page reads page n, counted from 1. An error concerns that page alone; it is
+// a Permanent fault unless ctx ended.
+func (d *Document) Page(ctx context.Context, n int) (Page, error) {
+	if n < 1 || n > len(d.pages) {
+		return Page{}, fault.NotFoundf("page_not_found", "the document has no page %d", n)
+	}
+	if d.body == nil {
+		body, err := d.sampleBody(ctx, n)
+		if err != nil {
+			return Page{}, err
+		}
+		d.body = &body
+	}
+	var page Page
+	err := guard(func() error {
+		glyphs, err := d.glyphs(ctx, d.pages[n-1])
+		if err != nil {
+			return err
+		}
+		page = compose(glyphs, *d.body)
+		return nil
+	})
+	if err == nil {
+		return page, nil
+	}
+	var f *fault.Error
+	if ctx.Err() != nil || errors.As(err, &f) {
+		return Page{}, fmt.Errorf("page %d: %w", n, err)
+	}
+	return Page{}, fault.Permanentf("page_damaged", "page %d is damaged and cannot be read", n).WithCause(err)
+}
+
+// guard turns a panic, which the library uses for damage, into an error.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("damaged: %v", p)
+		}
+	}()
+	return f()
+}
+
+// glyphs runs a page's content.
+func (d *Document) glyphs(ctx context.Context, p pageNode) ([]glyph, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("read page: %w", err)
+	}
+	if p.v.IsNull() {
+		return nil, errors.New("the page's object is missing")
+	}
+	content, err := d.content(p.v.Key("Contents"))
+	if err != nil {
+		return nil, err
+	}
+	in := &interpreter{doc: d, ctx: ctx, bytes: int64(len(content)), box: p.box}
+	in.gs = graphics{ctm: identity(), scale: 1}
+	in.text, in.line = identity(), identity()
+	if err := in.run(content, &resources{v: p.resources}, 0); err != nil {
+		return nil, err
+	}
+	return in.glyphs, nil
+}
+
+// content joins a page's content streams. Damaged ones are left out unless all are.
+func (d *Document) content(v lib.Value) ([]byte, error) {
+	switch v.Kind() {
+	case lib.Stream:
+		return d.contentStream(v, d.limits.StreamBytes)
+	case lib.Array:
+		var joined []byte
+		var first error
+		for i := range v.Len() {
+			var part []byte
+			err := guard(func() error {
+				var err error
+				part, err = d.contentStream(v.Index(i), d.limits.StreamBytes-int64(len(joined)))
+				return err
+			})
+			if err != nil && (first == nil || errors.Is(err, errTooLong)) {
+				first = err
+			}
+			joined = append(append(joined, part...), '\n')
+		}
+		if first != nil && (len(joined) <= v.Len() || fault.Is(first, fault.Permanent)) {
+			return nil, first
+		}
+		return joined, nil
+	default:
+		return nil, nil
+	}
+}
+
+func (d *Document) contentStream(v lib.Value, limit int64) ([]byte, error) {
+	data, err := d.stream(v, limit)
+	if errors.Is(err, errTooLong) {
+		return nil, tooComplex("content")
+	}
+	return data, err
+}

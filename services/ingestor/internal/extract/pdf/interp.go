@@ -1,0 +1,437 @@
+package pdf
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+
+	lib "github.com/ledongthuc/pdf"
+
+	"github.com/ragbus/ragbus/pkg/fault"
+)
+
+// matrix is the usual six numbers: x' = a·x + c·y + e, y' = b·x + d·y + f.
+type matrix [6]float64
+
+func identity() matrix { return matrix{1, 0, 0, 1, 0, 0} }
+
+// mul returns the matrix that applies m first and then n.
+func (m matrix) mul(n matrix) matrix {
+	return matrix{
+		m[0]*n[0] + m[1]*n[2], m[0]*n[1] + m[1]*n[3],
+		m[2]*n[0] + m[3]*n[2], m[2]*n[1] + m[3]*n[3],
+		m[4]*n[0] + m[5]*n[2] + n[4], m[4]*n[1] + m[5]*n[3] + n[5],
+	}
+}
+
+// graphics is the part of the graphics state that text needs.
+type graphics struct {
+	ctm                  matrix
+	font                 *font
+	size, scale          float64 // Tf, Tz/100
+	charSpace, wordSpace float64
+	leading, rise        float64
+}
+
+const maxSaved = 512
+
+// interpreter runs the content of one page and collects its glyphs.
+type interpreter struct {
+	doc    *Document
+	ctx    context.Context //nolint:containedctx // lives for one call of Page
+	gs     graphics
+	saved  []graphics
+	text   matrix // Tm
+	line   matrix // the text line matrix
+	ops    int
+	bytes  int64 // decoded so far
+	chars  int
+	box    [4]float64 // glyphs that start outside are not seen; all zero: no box
+	marks  []mark
+	glyphs []glyph
+	angle  angle
+}
+
+// mark is an open marked-content sequence.
+type mark struct {
+	actual string // its ActualText, if any
+	has    bool
+	from   int // the first glyph in it
+}
+
+func tooComplex(what string) error {
+	return fault.Permanentf("page_too_complex", "the page has more %s than this service reads", what)
+}
+
+// run interprets content with the given resources.
+func (in *interpreter) run(content []byte, res *resources, depth int) error {
+	l := &lexer{data: content}
+	var operands []object
+	for {
+		o := l.next()
+		if o.kind == kindEOF {
+			return nil
+		}
+		if o.kind != kindWord || o.is("true") || o.is("false") || o.is("null") {
+			if len(operands) < 64 {
+				operands = append(operands, o)
+			}
+			continue
+		}
+		in.ops++
+		if in.ops > in.doc.limits.Operators {
+			return tooComplex("operators")
+		}
+		if in.ops&0x3FF == 0 {
+			if err := in.ctx.Err(); err != nil {
+				return fmt.Errorf("read page: %w", err)
+			}
+		}
+		if o.is("BI") {
+			skipImage(l)
+		} else if err := in.operator(o.b, operands, res, depth); err != nil {
+			return err
+		}
+		operands = operands[:0]
+		l.reset()
+	}
+}
+
+// skipImage moves behind an inline image. Its end mark may also occur in its
+// data, so what follows must look like content.
+func skipImage(l *lexer) {
+	for {
+		o := l.next()
+		if o.kind == kindEOF {
+			return
+		}
+		if o.is("ID") {
+			break
+		}
+	}
+	for at := l.pos; ; {
+		i := bytes.Index(l.data[min(at, len(l.data)):], []byte("EI"))
+		if i < 0 {
+			l.pos = len(l.data)
+			return
+		}
+		at += i
+		after := l.data[at+2:]
+		at += 2
+		if at >= 3 && isSpace(l.data[at-3]) && looksLikeContent(after) {
+			l.pos = at
+			return
+		}
+	}
+}
+
+func looksLikeContent(b []byte) bool {
+	if len(b) > 0 && !isSpace(b[0]) {
+		return false
+	}
+	for _, c := range b[:min(len(b), 24)] {
+		if c > 126 || c < ' ' && !isSpace(c) || c == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func number(operands []object, i int) float64 {
+	if i < len(operands) && operands[i].kind == kindNumber {
+		return operands[i].num
+	}
+	return 0
+}
+
+func matrixOf(operands []object) (matrix, bool) {
+	var m matrix
+	if len(operands) < 6 {
+		return m, false
+	}
+	for i := range m {
+		m[i] = number(operands, i)
+	}
+	return m, true
+}
+
+// operator runs one operator; those that do not concern text do nothing.
+func (in *interpreter) operator(op []byte, operands []object, res *resources, depth int) error {
+	switch string(op) {
+	case "q":
+		if len(in.saved) < maxSaved {
+			in.saved = append(in.saved, in.gs)
+		}
+	case "Q":
+		if n := len(in.saved); n > 0 {
+			in.gs, in.saved = in.saved[n-1], in.saved[:n-1]
+		}
+	case "cm":
+		if m, ok := matrixOf(operands); ok {
+			in.gs.ctm = m.mul(in.gs.ctm)
+		}
+	case "Do":
+		return in.drawObject(operands, res, depth)
+	case "gs":
+		in.extendedState(operands, res)
+	case "BDC", "BMC":
+		in.beginMark(operands, res)
+	case "EMC":
+		in.endMark()
+	case "BT":
+		in.text, in.line = identity(), identity()
+	default:
+		return in.textOperator(op, operands, res)
+	}
+	return nil
+}
+
+func (in *interpreter) textOperator(op []byte, operands []object, res *resources) error {
+	switch string(op) {
+	case "Tc":
+		in.gs.charSpace = number(operands, 0)
+	case "Tw":
+		in.gs.wordSpace = number(operands, 0)
+	case "Tz":
+		in.gs.scale = number(operands, 0) / 100
+	case "TL":
+		in.gs.leading = number(operands, 0)
+	case "Ts":
+		in.gs.rise = number(operands, 0)
+	case "Tf":
+		if len(operands) >= 2 {
+			in.gs.font = in.doc.font(res, string(operands[0].b))
+			in.gs.size = number(operands, 1)
+		}
+	case "Td":
+		in.move(number(operands, 0), number(operands, 1))
+	case "TD":
+		in.gs.leading = -number(operands, 1)
+		in.move(number(operands, 0), number(operands, 1))
+	case "Tm":
+		if m, ok := matrixOf(operands); ok {
+			in.text, in.line = m, m
+		}
+	case "T*":
+		in.move(0, -in.gs.leading)
+	default:
+		return in.showOperator(op, operands)
+	}
+	return nil
+}
+
+func (in *interpreter) showOperator(op []byte, operands []object) error {
+	if len(operands) == 0 {
+		return nil
+	}
+	last := operands[len(operands)-1]
+	switch string(op) {
+	case "Tj":
+		return in.show(last.b)
+	case "'":
+		in.move(0, -in.gs.leading)
+		return in.show(last.b)
+	case "\"":
+		in.gs.wordSpace, in.gs.charSpace = number(operands, 0), number(operands, 1)
+		in.move(0, -in.gs.leading)
+		return in.show(last.b)
+	case "TJ":
+		for _, e := range last.arr {
+			switch e.kind {
+			case kindString:
+				if err := in.show(e.b); err != nil {
+					return err
+				}
+			case kindNumber:
+				in.kern(e.num)
+			default:
+			}
+		}
+	}
+	return nil
+}
+
+func (in *interpreter) move(x, y float64) {
+	in.line = matrix{1, 0, 0, 1, x, y}.mul(in.line)
+	in.text = in.line
+}
+
+// kern moves back by thousandths of the font size.
+func (in *interpreter) kern(thousandths float64) {
+	by := -thousandths / 1000 * in.gs.size
+	if in.gs.font != nil && in.gs.font.vertical {
+		in.advance(0, by)
+		return
+	}
+	in.advance(by*in.gs.scale, 0)
+}
+
+func (in *interpreter) advance(x, y float64) {
+	in.text[4] += x*in.text[0] + y*in.text[2]
+	in.text[5] += x*in.text[1] + y*in.text[3]
+}
+
+// show adds the glyphs of a string and moves behind them. Text that paints
+// nothing (mode 3) counts: it is how recognised text lies under a scan.
+func (in *interpreter) show(s []byte) error {
+	f := in.gs.font
+	if f == nil {
+		return nil
+	}
+	m := in.text.mul(in.gs.ctm)
+	along := [2]float64{m[0] * in.gs.size * in.gs.scale, m[1] * in.gs.size * in.gs.scale}
+	if f.vertical {
+		along = [2]float64{-m[2] * in.gs.size, -m[3] * in.gs.size}
+	}
+	height := math.Hypot(m[2], m[3]) * math.Abs(in.gs.size)
+	em := math.Hypot(along[0], along[1])
+	if height*f.emHeight < 1e-3 || em < 1e-6 || math.IsNaN(em+height) || math.IsInf(em+height, 0) {
+		height = 0 // text that nobody could see
+	}
+	in.angle.set(along[0], along[1])
+	for len(s) > 0 {
+		g, n, space := f.next(s)
+		s = s[n:]
+		spacing := in.gs.charSpace
+		if space {
+			spacing += in.gs.wordSpace
+		}
+		if height > 0 && g.text != "" {
+			in.chars += len(g.text)
+			if in.chars > in.doc.limits.TextBytes {
+				return tooComplex("text")
+			}
+			in.add(g, height*f.emHeight, em)
+		}
+		if f.vertical {
+			in.advance(0, -(in.gs.size + spacing))
+		} else {
+			in.advance((g.width*in.gs.size+spacing)*in.gs.scale, 0)
+		}
+	}
+	return nil
+}
+
+// add records one glyph at the present position, turned so that its line runs
+// to the right.
+func (in *interpreter) add(g glyphInfo, size, em float64) {
+	c := in.gs.ctm
+	x := in.text[4] + in.gs.rise*in.text[2]
+	y := in.text[5] + in.gs.rise*in.text[3]
+	x, y = x*c[0]+y*c[2]+c[4], x*c[1]+y*c[3]+c[5]
+	if math.IsNaN(x+y) || math.IsInf(x+y, 0) || in.outside(x, y) {
+		return
+	}
+	width := g.width
+	if in.gs.font.vertical {
+		width = 1
+	}
+	width *= em
+	if in.gs.charSpace != 0 && in.gs.size != 0 {
+		width += in.gs.charSpace / math.Abs(in.gs.size) * em
+	}
+	along, across := in.angle.turn(x, y)
+	in.glyphs = append(in.glyphs, glyph{
+		text: g.text, x0: along, x1: along + max(width, 0), y: across,
+		size: size, em: min(size, em*in.gs.font.emHeight), angle: in.angle.degrees, bold: in.gs.font.bold,
+	})
+}
+
+func (in *interpreter) outside(x, y float64) bool {
+	b := in.box
+	return b[2] > b[0] && (x < b[0] || x > b[2] || y < b[1] || y > b[3])
+}
+
+func (in *interpreter) extendedState(operands []object, res *resources) {
+	if len(operands) == 0 {
+		return
+	}
+	f := res.v.Key("ExtGState").Key(string(operands[0].b)).Key("Font")
+	if f.Len() == 2 {
+		in.gs.font = in.doc.fontOf(f.Index(0))
+		in.gs.size = f.Index(1).Float64()
+	}
+}
+
+// drawObject runs a form XObject inside the present graphics state.
+func (in *interpreter) drawObject(operands []object, res *resources, depth int) error {
+	if len(operands) == 0 {
+		return nil
+	}
+	form := res.form(string(operands[0].b))
+	if form.Kind() != lib.Stream {
+		return nil
+	}
+	if depth >= in.doc.limits.FormDepth {
+		return nil // deeper forms repeat themselves; what was read stays
+	}
+	content, err := in.doc.stream(form, in.doc.limits.StreamBytes-in.bytes)
+	if err != nil {
+		return nil //nolint:nilerr // a damaged form is left out, as viewers do
+	}
+	in.bytes += int64(len(content))
+	inner := res
+	if own := form.Key("Resources"); own.Kind() == lib.Dict {
+		inner = &resources{v: own}
+	}
+	before, saved, text, line := in.gs, in.saved, in.text, in.line
+	in.saved = nil
+	if m := form.Key("Matrix"); m.Len() == 6 {
+		var own matrix
+		for i := range own {
+			own[i] = m.Index(i).Float64()
+		}
+		in.gs.ctm = own.mul(in.gs.ctm)
+	}
+	err = in.run(content, inner, depth+1)
+	in.gs, in.saved, in.text, in.line = before, saved, text, line
+	return err
+}
+
+const maxMarks = 256
+
+func (in *interpreter) beginMark(operands []object, res *resources) {
+	if len(in.marks) >= maxMarks {
+		in.marks = in.marks[1:]
+	}
+	m := mark{from: len(in.glyphs)}
+	if len(operands) >= 2 {
+		switch properties := operands[1]; properties.kind {
+		case kindDict:
+			if actual, ok := properties.get("ActualText"); ok && actual.kind == kindString {
+				m.actual, m.has = textString(actual.b), true
+			}
+		case kindName:
+			actual := res.v.Key("Properties").Key(string(properties.b)).Key("ActualText")
+			if actual.Kind() == lib.String {
+				m.actual, m.has = textString([]byte(actual.RawString())), true
+			}
+		default:
+		}
+	}
+	in.marks = append(in.marks, m)
+}
+
+// endMark puts a sequence's ActualText in the place of its glyphs when they
+// stand on one line; a longer sequence keeps its glyphs.
+func (in *interpreter) endMark() {
+	n := len(in.marks)
+	if n == 0 {
+		return
+	}
+	m := in.marks[n-1]
+	in.marks = in.marks[:n-1]
+	if !m.has || m.from >= len(in.glyphs) {
+		return
+	}
+	first, last := in.glyphs[m.from], in.glyphs[len(in.glyphs)-1]
+	if first.angle != last.angle || math.Abs(first.y-last.y) > first.size/2 || len(m.actual) > 4096 {
+		return
+	}
+	for _, g := range in.glyphs[m.from:] {
+		first.x0, first.x1 = min(first.x0, g.x0), max(first.x1, g.x1)
+	}
+	first.text = m.actual
+	in.glyphs = append(in.glyphs[:m.from], first)
+}

@@ -1,0 +1,233 @@
+package pdf
+
+import (
+	"math"
+	"sort"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// line is one line of a region.
+type line struct {
+	segs   []segment
+	x0, x1 float64
+	y      float64
+	size   float64
+	text   string
+	first  float64 // width of its first word
+	cells  int     // parts separated by wide gaps
+	bold   bool    // all of it
+	marker bool    // starts like a list item
+	leader bool    // has dot leaders, as in a table of contents
+}
+
+// lines gathers the segments of a region into lines, from top to bottom.
+func lines(segs []segment) []line {
+	ordered := append([]segment(nil), segs...)
+	sort.SliceStable(ordered, func(i, j int) bool { return ordered[i].y > ordered[j].y })
+	var out []line
+	for _, s := range ordered {
+		if i := nearestLine(out, &s); i >= 0 {
+			out[i].join(s)
+			continue
+		}
+		out = append(out, line{segs: []segment{s}, x0: s.x0, x1: s.x1, y: s.y, size: s.size})
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].y > out[j].y })
+	for i := range out {
+		out[i].compose()
+	}
+	kept := out[:0]
+	for _, l := range out {
+		if l.text != "" {
+			kept = append(kept, l)
+		}
+	}
+	return kept
+}
+
+// nearestLine finds the line that a segment stands on: the same baseline, or
+// one shifted like an exponent or an index.
+func nearestLine(out []line, s *segment) int {
+	best, distance := -1, math.Inf(1)
+	for i := len(out) - 1; i >= max(0, len(out)-6); i-- {
+		l := &out[i]
+		dy := math.Abs(l.y - s.y)
+		reach := 0.15 * max(l.size, s.size)
+		if min(l.size, s.size) < 0.85*max(l.size, s.size) {
+			reach = 0.5 * max(l.size, s.size)
+		}
+		if dy > reach || dy >= distance || l.overlaps(s) {
+			continue
+		}
+		best, distance = i, dy
+	}
+	return best
+}
+
+func (l *line) overlaps(s *segment) bool {
+	for i := range l.segs {
+		t := &l.segs[i]
+		if min(t.x1, s.x1)-max(t.x0, s.x0) > 0.5*min(t.x1-t.x0, s.x1-s.x0) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *line) join(s segment) {
+	if s.size > l.size*1.05 || s.size > l.size*0.95 && s.x1-s.x0 > l.x1-l.x0 {
+		l.y, l.size = s.y, max(s.size, l.size)
+	}
+	l.segs = append(l.segs, s)
+	l.x0, l.x1 = min(l.x0, s.x0), max(l.x1, s.x1)
+}
+
+// cellGap is how wide a gap parts cells, in ems.
+const cellGap = 1.7
+
+// compose writes the line's text.
+func (l *line) compose() {
+	sort.SliceStable(l.segs, func(i, j int) bool { return l.segs[i].x0 < l.segs[j].x0 })
+	rtl := false
+	for i := range l.segs {
+		rtl = rtl || l.segs[i].rtl
+	}
+	glyphs := l.segs[0].glyphs
+	if len(l.segs) > 1 || rtl {
+		glyphs = nil
+		for i := range l.segs {
+			glyphs = append(glyphs, l.segs[i].glyphs...)
+		}
+	}
+	if rtl {
+		l.composeRTL(glyphs)
+		return
+	}
+	var text strings.Builder
+	l.cells, l.bold = 1, true
+	var last *glyph
+	space, word := false, true
+	for i := range glyphs {
+		g := &glyphs[i]
+		if g.isSpace() {
+			space = true
+			continue
+		}
+		if last != nil {
+			gap := g.x0 - last.x1
+			em := max(min(last.em, g.em), 0.7*max(last.em, g.em))
+			switch {
+			case gap > cellGap*em && !isMarker(text.String()):
+				text.WriteByte('\t')
+				l.cells++
+				space = true
+			case space || gap > wordGap*em && !noSpaceBetween(last, g):
+				text.WriteByte(' ')
+				space = true
+			}
+			if space && word {
+				l.first, word = last.x1-l.x0, false
+			}
+		}
+		text.WriteString(g.text)
+		l.bold = l.bold && g.bold
+		last, space = g, false
+	}
+	if word && last != nil {
+		l.first = last.x1 - l.x0
+	}
+	l.finish(text.String())
+}
+
+// noSpaceBetween reports that two glyphs of a script without spaces need none.
+func noSpaceBetween(a, b *glyph) bool {
+	r, _ := utf8.DecodeLastRuneInString(a.text)
+	s, _ := utf8.DecodeRuneInString(b.text)
+	return (isIdeographic(r) || isIdeographic(s)) && b.x0-a.x1 < segmentGap*max(a.em, b.em)
+}
+
+func isIdeographic(r rune) bool {
+	return r >= 0x2E80 && (unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana) ||
+		r >= 0x3000 && r <= 0x303F || r >= 0xFF00 && r <= 0xFFEF)
+}
+
+// finish normalises a line's text and notes what kind of line it is.
+func (l *line) finish(raw string) {
+	l.text = normalise(raw)
+	l.text, l.leader = cutLeaders(l.text)
+	first, _, _ := strings.Cut(l.text, " ")
+	l.marker = len(first) < len(l.text) && isMarker(first) && !isSectionNumber(first)
+}
+
+// cutLeaders replaces dot leaders by a tab.
+func cutLeaders(text string) (string, bool) {
+	if !strings.Contains(text, "....") && !strings.Contains(text, ". . . .") {
+		return text, false
+	}
+	var out strings.Builder
+	found := false
+	for i := 0; i < len(text); {
+		j, dots := i, 0
+		for j < len(text) && (text[j] == '.' || text[j] == ' ' || text[j] == '\t') {
+			if text[j] == '.' {
+				dots++
+			}
+			j++
+		}
+		switch {
+		case dots >= 4:
+			found = true
+			if j < len(text) && out.Len() > 0 {
+				out.WriteByte('\t')
+			}
+		case j > i:
+			out.WriteString(text[i:j])
+		default:
+			j = i + 1
+			out.WriteByte(text[i])
+		}
+		i = j
+	}
+	return out.String(), found
+}
+
+// isMarker reports whether a word is what starts a list item: a bullet, a
+// dash, or a short number or letter with a stop or bracket.
+func isMarker(word string) bool {
+	if word == "" || len(word) > 8 {
+		return false
+	}
+	switch word {
+	case "•", "◦", "▪", "■", "●", "○", "‣", "⁃", "∙", "·", "–", "—", "-", "*", "►", "➢", "✓", "❖", "□":
+		return true
+	}
+	body := strings.TrimLeft(word, "([")
+	bare := strings.TrimRight(body, ".)]:")
+	if bare == "" || bare == body {
+		return isSectionNumber(word)
+	}
+	digits, letters := 0, 0
+	for _, r := range bare {
+		switch {
+		case r >= '0' && r <= '9' || r == '.':
+			digits++
+		case unicode.IsLetter(r):
+			letters++
+		default:
+			return false
+		}
+	}
+	return letters == 0 && digits <= 6 || letters == 1 && digits <= 2 || digits == 0 && strings.Trim(bare, "ivxIVX") == ""
+}
+
+// isSectionNumber recognises "3", "3.1" and the like.
+func isSectionNumber(word string) bool {
+	for _, r := range word {
+		if r != '.' && (r < '0' || r > '9') {
+			return false
+		}
+	}
+	return word[0] != '.' && len(word) <= 6
+}
