@@ -1,0 +1,36 @@
+package extract
+
+import (
+	"context"
+	"os"
+
+	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/services/ingestor/internal/extract/page"
+	"github.com/ragbus/ragbus/services/ingestor/internal/extract/pdf"
+)
+
+func readPDF(ctx context.Context, req request, f *os.File, size int64, out *frameWriter) error {
+	doc, err := pdf.Open(f, size, pdf.Limits{Pages: req.Limits.Pages})
+	if err != nil {
+		if fault.Is(err, fault.Permanent) || ctx.Err() != nil {
+			return err //nolint:wrapcheck // classified where it arose
+		}
+		return fault.Permanentf("corrupt_document", "the PDF is damaged or cut off and cannot be read").WithCause(err)
+	}
+	return readPages(ctx, req, pdfPages{doc}, out)
+}
+
+// pdfPages makes a PDF a paged document.
+type pdfPages struct{ *pdf.Document }
+
+func (d pdfPages) Text(ctx context.Context, n int) (page.Page, error) {
+	p, err := d.Page(ctx, n)
+	if err != nil {
+		return page.Page{}, err //nolint:wrapcheck // classified where it arose
+	}
+	headings := make([]page.Heading, len(p.Headings))
+	for i, h := range p.Headings {
+		headings[i] = page.Heading(h)
+	}
+	return page.Page{Number: n, Text: p.Text, Headings: headings}, nil
+}
