@@ -1,0 +1,80 @@
+# Ragbus: every command a contributor needs. `make help` lists them.
+# Go and make are all that a fresh machine has to have; tools are built from
+# pinned modules into .cache/bin.
+
+MODULES   := pkg services/gateway services/generator services/ingestor services/retriever cmd/ragbus
+SERVICES  := gateway generator ingestor retriever
+PACKAGES  := $(addprefix ./,$(addsuffix /...,$(MODULES)))
+TOOLS     := $(CURDIR)/.cache/bin
+LINT_VERSION   := v2.15.0
+GOFUMPT_VERSION := v0.12.0
+LINT      := $(TOOLS)/golangci-lint-$(LINT_VERSION)
+GOFUMPT   := $(TOOLS)/gofumpt-$(GOFUMPT_VERSION)
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS   := -s -w -X main.version=$(VERSION)
+BUILD     := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+FUZZTIME  ?= 5s
+TESTFLAGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run build services test race fuzz bench eval lint fmt fmt-check tidy tidy-check check clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## build and start everything in one process, with a sample library and a first answer
+	@./bin/ragbus serve --sample
+
+build: ## build bin/ragbus (static)
+	@mkdir -p bin
+	cd cmd/ragbus && $(BUILD) -o ../../bin/ragbus .
+
+services: ## build each module alone, as its image does (GOWORK=off, static)
+	@mkdir -p bin
+	@for s in $(SERVICES); do echo "build services/$$s"; \
+		(cd services/$$s && GOWORK=off $(BUILD) -o ../../bin/ ./...) || exit 1; done
+	@echo "build pkg"; cd pkg && GOWORK=off CGO_ENABLED=0 go build ./...
+	@echo "build cmd/ragbus"; cd cmd/ragbus && GOWORK=off $(BUILD) -o ../../bin/ragbus .
+
+test: ## run all tests, with the race detector, in random order
+	go test -race -shuffle=on $(TESTFLAGS) $(PACKAGES)
+
+fuzz: ## run every fuzz target for FUZZTIME (default 5s)
+	@.ci/fuzz $(FUZZTIME)
+
+bench: ## run the benchmarks and the load program; docs/performance.md says what they mean
+	@.ci/bench
+
+eval: ## measure retrieval on the public question sets in ../shared/eval; docs/quality.md says what it means
+	@.ci/eval
+
+lint: $(LINT) ## run the linters
+	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+
+fmt: $(GOFUMPT) ## format the code
+	$(GOFUMPT) -w $(MODULES)
+
+fmt-check: $(GOFUMPT) ## fail when a file is not formatted
+	@out=$$($(GOFUMPT) -l $(MODULES)); if [ -n "$$out" ]; then echo "not formatted (make fmt):"; echo "$$out"; exit 1; fi
+
+tidy: ## tidy every module
+	@for m in $(MODULES); do echo "tidy $$m"; (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+
+tidy-check: ## fail when a module is not tidy
+	@for m in $(MODULES); do (cd $$m && GOWORK=off go mod tidy -diff) || { echo "$$m is not tidy (make tidy)"; exit 1; }; done
+
+check: ## what CI runs
+	@.ci/run
+
+clean: ## remove what was built (data/ is yours and stays)
+	rm -rf bin .cache
+
+$(LINT):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) GOWORK=off go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv $(TOOLS)/golangci-lint $@
+
+$(GOFUMPT):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) GOWORK=off go install mvdan.cc/gofumpt@$(GOFUMPT_VERSION)
+	@mv $(TOOLS)/gofumpt $@
