@@ -1,0 +1,5 @@
+package sqldb_test
+
+const crashEnv = "SQLDB_CRASH_PATH"
+
+func writeUntilKilled(string) {}

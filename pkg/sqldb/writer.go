@@ -1,0 +1,210 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// writer runs the writes of all callers on one connection, many in one
+// transaction. While one group commits, the next gathers; nobody ever waits
+// for a group to fill.
+type writer struct {
+	s     *session
+	jobs  chan *job
+	done  chan struct{}
+	batch int
+	// synced is the level the connection is set to.
+	synced bool
+}
+
+// The states of a job. Only its caller moves it to abandoned, only the writer to running.
+const (
+	queued int32 = iota
+	running
+	abandoned
+)
+
+type job struct {
+	ctx    context.Context //nolint:containedctx // a job is its caller's request, waiting
+	fn     Func
+	synced bool
+	state  atomic.Int32
+	done   chan struct{}
+
+	err      error
+	panicked any
+}
+
+func startWriter(ctx context.Context, s *session, cfg Config) *writer {
+	w := &writer{s: s, jobs: make(chan *job, cfg.Queue), done: make(chan struct{}), batch: cfg.Batch}
+	go w.loop(ctx)
+	return w
+}
+
+// stop waits for the queued jobs; the caller makes sure that no more come.
+func (w *writer) stop() error {
+	close(w.jobs)
+	<-w.done
+	return w.s.close()
+}
+
+func (w *writer) do(ctx context.Context, synced bool, fn Func) error {
+	j := &job{ctx: ctx, fn: fn, synced: synced, done: make(chan struct{})}
+	select {
+	case w.jobs <- j:
+	case <-ctx.Done():
+		return classify(ctx.Err())
+	}
+	select {
+	case <-j.done:
+	case <-ctx.Done():
+		if j.state.CompareAndSwap(queued, abandoned) {
+			return classify(ctx.Err())
+		}
+		// It runs, so it must be known what became of it. Its next statement
+		// fails, and what came after the last one is one commit away.
+		<-j.done
+	}
+	if j.panicked != nil {
+		panic(j.panicked)
+	}
+	return j.err
+}
+
+func (w *writer) loop(ctx context.Context) {
+	defer close(w.done)
+	group := make([]*job, 0, w.batch)
+	for j := range w.jobs {
+		group = w.gather(append(group[:0], j))
+		if len(group) == 0 {
+			continue
+		}
+		w.commit(ctx, group)
+		for i, j := range group {
+			close(j.done)
+			group[i] = nil
+		}
+	}
+}
+
+// gather adds what else is queued, and leaves out what nobody waits for any more.
+func (w *writer) gather(group []*job) []*job {
+	if !group[0].state.CompareAndSwap(queued, running) {
+		group = group[:0]
+	}
+	for len(group) < w.batch {
+		select {
+		case j, ok := <-w.jobs:
+			if !ok {
+				return group
+			}
+			if j.state.CompareAndSwap(queued, running) {
+				group = append(group, j)
+			}
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// commit runs a group in one transaction and gives each job its result.
+func (w *writer) commit(ctx context.Context, group []*job) {
+	if err := w.transact(ctx, group); err != nil {
+		for _, j := range group {
+			j.err = errors.Join(j.err, err)
+		}
+	}
+}
+
+// transact returns an error when the group as a whole was lost.
+func (w *writer) transact(ctx context.Context, group []*job) error {
+	if err := w.sync(ctx, group); err != nil {
+		return err
+	}
+	if err := w.s.run(ctx, "begin immediate"); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	for _, j := range group {
+		if err := w.runJob(ctx, j, len(group) > 1); err != nil {
+			return errors.Join(err, w.rollback(ctx))
+		}
+	}
+	if len(group) == 1 && group[0].failed() {
+		return w.rollback(ctx)
+	}
+	if err := w.s.run(ctx, "commit"); err != nil {
+		return errors.Join(fmt.Errorf("commit: %w", err), w.rollback(ctx))
+	}
+	return nil
+}
+
+func (j *job) failed() bool { return j.err != nil || j.panicked != nil }
+
+// sync sets how far a commit goes before it returns: synchronous=full makes
+// SQLite sync the log at each commit (sqlite.org/pragma.html#pragma_synchronous).
+func (w *writer) sync(ctx context.Context, group []*job) error {
+	want := false
+	for _, j := range group {
+		want = want || j.synced
+	}
+	if want == w.synced {
+		return nil
+	}
+	level := "pragma synchronous = normal"
+	if want {
+		level = "pragma synchronous = full"
+	}
+	// Not prepared: SQLite obeys this pragma when it compiles it, not when it runs.
+	if err := (&Tx{s: w.s}).script(ctx, level); err != nil {
+		return fmt.Errorf("set durability: %w", err)
+	}
+	w.synced = want
+	return nil
+}
+
+// runJob runs one job, in a savepoint when others share the transaction. Its
+// own failure goes into the job; the error returned says that the transaction
+// is lost for all of them.
+func (w *writer) runJob(ctx context.Context, j *job, shared bool) error {
+	if shared {
+		if err := w.s.run(ctx, "savepoint job"); err != nil {
+			return fmt.Errorf("savepoint: %w", err)
+		}
+	}
+	j.call(&Tx{s: w.s})
+	if !shared {
+		return nil
+	}
+	if j.failed() {
+		if err := w.s.run(ctx, "rollback to job"); err != nil {
+			return fmt.Errorf("undo one of several writes: %w", err)
+		}
+	}
+	if err := w.s.run(ctx, "release job"); err != nil {
+		return fmt.Errorf("release savepoint: %w", err)
+	}
+	return nil
+}
+
+// call runs the job's function and keeps a panic for its caller.
+func (j *job) call(tx *Tx) {
+	defer func() { j.panicked = recover() }()
+	if err := j.ctx.Err(); err != nil {
+		j.err = classify(err)
+		return
+	}
+	j.err = j.fn(j.ctx, tx)
+}
+
+// rollback ends the transaction. A full disk or an I/O error has ended it
+// already, and then SQLite has nothing to roll back, which is no failure.
+func (w *writer) rollback(ctx context.Context) error {
+	err := w.s.run(ctx, "rollback")
+	if err != nil && noTransaction(err) {
+		return nil
+	}
+	return err
+}
