@@ -61,7 +61,7 @@ func (w *visualWord) logical() string {
 	slices.Reverse(texts)
 	for i := 0; i < len(texts); {
 		j := i
-		for j < len(texts) && runsLeftToRight(texts[j]) {
+		for j < len(texts) && (runsLeftToRight(texts[j]) || j > i && j+1 < len(texts) && runsLeftToRight(texts[j+1]) && !isRTLText(texts[j])) {
 			j++
 		}
 		if j > i {
@@ -78,6 +78,11 @@ func (w *visualWord) logical() string {
 func runsLeftToRight(text string) bool {
 	r, _ := utf8.DecodeRuneInString(text)
 	return unicode.IsDigit(r) || unicode.IsLetter(r) && !isRTL(r)
+}
+
+func isRTLText(text string) bool {
+	r, _ := utf8.DecodeRuneInString(text)
+	return isRTL(r)
 }
 
 func mirrored(text string) string {

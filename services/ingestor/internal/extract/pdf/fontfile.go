@@ -12,9 +12,16 @@ const (
 	maxDifferences = 4096
 )
 
-// builtinEncoding reads the encoding that an embedded Type 1 font carries in
-// its clear-text part, or returns nil when there is none to read.
+// builtinEncoding reads the encoding that an embedded Type 1 or CFF font
+// carries, or returns nil when there is none to read.
 func (d *Document) builtinEncoding(descriptor lib.Value) *codeTexts {
+	if file := descriptor.Key("FontFile3"); file.Kind() == lib.Stream && file.Key("Subtype").Name() == "Type1C" {
+		data, err := d.stream(file, maxFontBytes)
+		if err != nil {
+			return nil
+		}
+		return d.cffEncoding(data)
+	}
 	file := descriptor.Key("FontFile")
 	if file.Kind() != lib.Stream {
 		return nil

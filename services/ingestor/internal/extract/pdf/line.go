@@ -57,6 +57,8 @@ func nearestLine(out []line, s *segment) int {
 		reach := 0.15 * max(l.size, s.size)
 		if min(l.size, s.size) < 0.85*max(l.size, s.size) {
 			reach = 0.5 * max(l.size, s.size)
+		} else if l.touches(s) {
+			reach = 0.4 * max(l.size, s.size) // a lowered letter inside a word
 		}
 		if dy > reach || dy >= distance || l.overlaps(s) {
 			continue
@@ -66,10 +68,31 @@ func nearestLine(out []line, s *segment) int {
 	return best
 }
 
+// overlaps reports whether a segment covers what stands on the line already;
+// single letters may be tucked into each other, as in TeX's name.
 func (l *line) overlaps(s *segment) bool {
 	for i := range l.segs {
 		t := &l.segs[i]
-		if min(t.x1, s.x1)-max(t.x0, s.x0) > 0.5*min(t.x1-t.x0, s.x1-s.x0) {
+		most := 0.5
+		if s.chars == 1 || t.chars == 1 {
+			most = 0.8
+		}
+		if min(t.x1, s.x1)-max(t.x0, s.x0) > most*min(t.x1-t.x0, s.x1-s.x0) {
+			return true
+		}
+	}
+	return false
+}
+
+// touches reports whether a short segment stands right beside one of the line.
+func (l *line) touches(s *segment) bool {
+	for i := range l.segs {
+		t := &l.segs[i]
+		if s.chars > 2 && t.chars > 2 {
+			continue
+		}
+		near := 0.3 * max(s.size, t.size)
+		if math.Abs(t.x1-s.x0) < near || math.Abs(s.x1-t.x0) < near {
 			return true
 		}
 	}
@@ -109,6 +132,7 @@ func (l *line) compose() {
 	l.cells, l.bold = 1, true
 	var last *glyph
 	space, word := false, true
+	least := leastWordGap(glyphs)
 	for i := range glyphs {
 		g := &glyphs[i]
 		if g.isSpace() {
@@ -123,7 +147,7 @@ func (l *line) compose() {
 				text.WriteByte('\t')
 				l.cells++
 				space = true
-			case space || gap > wordGap*em && !noSpaceBetween(last, g):
+			case space || gap > least*em && !noSpaceBetween(last, g):
 				text.WriteByte(' ')
 				space = true
 			}
@@ -139,6 +163,41 @@ func (l *line) compose() {
 		l.first = last.x1 - l.x0
 	}
 	l.finish(text.String())
+}
+
+// leastWordGap is the gap that parts words on a line, in ems. Where nearly
+// all letters stand apart, the line is letterspaced and words are farther apart.
+func leastWordGap(glyphs []glyph) float64 {
+	var gaps []float64
+	var last *glyph
+	for i := range glyphs {
+		g := &glyphs[i]
+		if g.isSpace() {
+			last = nil
+			continue
+		}
+		if last != nil {
+			r, _ := utf8.DecodeRuneInString(g.text)
+			if !unicode.IsLetter(r) {
+				return wordGap
+			}
+			if gap := (g.x0 - last.x1) / max(g.em, last.em); gap < segmentGap {
+				if gap < 0.06 && len(gaps) < 3 {
+					return wordGap // the common case
+				}
+				gaps = append(gaps, gap)
+			}
+		}
+		last = g
+	}
+	if len(gaps) < 3 {
+		return wordGap
+	}
+	sort.Float64s(gaps)
+	if gaps[len(gaps)/5] < 0.08 || gaps[len(gaps)/2] > 0.6 {
+		return wordGap
+	}
+	return max(wordGap, 1.7*gaps[len(gaps)/2])
 }
 
 // noSpaceBetween reports that two glyphs of a script without spaces need none.

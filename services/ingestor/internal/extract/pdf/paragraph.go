@@ -82,6 +82,9 @@ func follow(ls []line, start, i int, pitch float64) join {
 		}
 		return joinNothing
 	}
+	if hyphenated(a.text, b.text) && sameSize(a.size, b.size) && b.cells <= 1 {
+		return joinSpace
+	}
 	if !sameSize(a.size, b.size) || a.bold != b.bold {
 		return joinNothing
 	}
