@@ -132,16 +132,26 @@ func vietnamese(word []byte) bool {
 // guess hides the passage's words among the rare terms of another language,
 // so anything but English needs three hits, and twice those of English.
 func (e evidence) passage() Language {
-	best := e.question()
+	best := e.most()
 	if e[best] < 3 || e[best] < 2*e[English] {
 		return English
 	}
 	return best
 }
 
-// question returns the language in which a question is most likely put:
-// English when that explains as many words as any other.
+// question returns the language in which a question is most likely put.
+// Anything but English needs two hits, for a few keywords often have one by
+// chance ("foxes den").
 func (e evidence) question() Language {
+	best := e.most()
+	if e[best] < 2 {
+		return English
+	}
+	return best
+}
+
+// most returns the language with the most hits, English before others.
+func (e evidence) most() Language {
 	best := English
 	for l := English + 1; l < languageCount; l++ {
 		if e[l] > e[best] {

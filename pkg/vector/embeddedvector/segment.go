@@ -1,0 +1,237 @@
+package embeddedvector
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"slices"
+	"sync/atomic"
+
+	"github.com/ragbus/ragbus/pkg/lexical"
+)
+
+// document is the live version of a document. Its place changes when
+// segments are merged and is guarded by its tenant's lock; its attributes are
+// replaced as a whole; the rest never changes.
+type document struct {
+	id, version string
+	collection  string
+	words       int
+	english     int
+	attributes  atomic.Pointer[attributes]
+	// where and index are the segment that holds the document and its number there.
+	where *segment
+	index uint32
+}
+
+// segment is an immutable part of a collection: some documents, their chunks
+// in the order of documents and ordinals, the inverted index over them and
+// their vectors. Deletions are recorded beside it, in the view.
+type segment struct {
+	documents []*document
+	// first is the first chunk of each document, and the number of chunks at the end.
+	first    []uint32
+	owner    []uint32 // chunk → document
+	ordinals []uint32
+
+	// The postings of terms[i] are [offsets[i], offsets[i+1]), ascending by chunk.
+	terms   []uint32
+	offsets []uint32
+	chunks  []uint32
+	impacts []float32
+
+	stride    int
+	high, low []int8
+	scales    []float32
+	languages lexical.Set
+}
+
+func (s *segment) size() int { return len(s.owner) }
+
+// postings returns the chunks with the term and its impact in each.
+func (s *segment) postings(term uint32) ([]uint32, []float32) {
+	i, ok := slices.BinarySearch(s.terms, term)
+	if !ok {
+		return nil, nil
+	}
+	from, to := s.offsets[i], s.offsets[i+1]
+	return s.chunks[from:to], s.impacts[from:to]
+}
+
+func (s *segment) row(plane []int8, chunk uint32) []int8 {
+	return plane[int(chunk)*s.stride : (int(chunk)+1)*s.stride]
+}
+
+// bytes returns about how much memory the segment takes.
+func (s *segment) bytes() int {
+	perDocument := 0
+	for _, d := range s.documents {
+		perDocument += 160 + len(d.id) + len(d.version)
+	}
+	return perDocument + 4*(len(s.first)+len(s.owner)+len(s.ordinals)+len(s.terms)+len(s.offsets)+len(s.chunks)+len(s.impacts)+len(s.scales)) +
+		len(s.high) + len(s.low)
+}
+
+// row is a chunk as it is stored.
+type row struct {
+	ordinal  uint32
+	language lexical.Language
+	length   int
+	words    int
+	english  int
+	terms    []byte
+	dense    []byte
+}
+
+// errCorrupt means that a stored chunk does not decode.
+var errCorrupt = errors.New("embeddedvector: a stored chunk is corrupt")
+
+// builder collects documents and makes a segment of them.
+type builder struct {
+	seg        *segment
+	dimensions int
+	slots      map[uint32]uint32
+	counts     []uint32
+	postings   []posting
+}
+
+type posting struct {
+	slot   uint32
+	chunk  uint32
+	impact float32
+}
+
+func newBuilder(dimensions int) *builder {
+	return &builder{
+		seg:        &segment{stride: strideOf(dimensions)},
+		dimensions: dimensions,
+		slots:      make(map[uint32]uint32),
+	}
+}
+
+// open starts a document; the chunks added next are its.
+func (b *builder) open(d *document) {
+	d.where, d.index = b.seg, uint32(len(b.seg.documents)) //nolint:gosec // segments are far below 2³² documents
+	b.seg.documents = append(b.seg.documents, d)
+	b.seg.first = append(b.seg.first, uint32(b.seg.size())) //nolint:gosec // as above
+}
+
+// add appends a chunk of the open document. It copies what it keeps of r.
+func (b *builder) add(r row) error {
+	s := b.seg
+	chunk := uint32(s.size())             //nolint:gosec // as above
+	owner := uint32(len(s.documents) - 1) //nolint:gosec // as above
+	for at, id := 0, uint32(0); at < len(r.terms); {
+		delta, n := binary.Uvarint(r.terms[at:])
+		count, m := binary.Uvarint(r.terms[at+max(n, 0):])
+		if n <= 0 || m <= 0 || count == 0 || count > math.MaxUint32 {
+			return errCorrupt
+		}
+		at += n + m
+		id += uint32(delta) //nolint:gosec // ids are 32 bits
+		b.post(id, posting{chunk: chunk, impact: lexical.Impact(uint32(count), r.length)})
+	}
+	if err := b.addVector(r.dense); err != nil {
+		return err
+	}
+	s.owner = append(s.owner, owner)
+	s.ordinals = append(s.ordinals, r.ordinal)
+	s.languages = s.languages.With(r.language)
+	s.documents[owner].words += r.words
+	s.documents[owner].english += r.english
+	return nil
+}
+
+func (b *builder) post(term uint32, p posting) {
+	slot, ok := b.slots[term]
+	if !ok {
+		slot = uint32(len(b.seg.terms)) //nolint:gosec // as above
+		b.slots[term] = slot
+		b.seg.terms = append(b.seg.terms, term)
+		b.counts = append(b.counts, 0)
+	}
+	b.counts[slot]++
+	p.slot = slot
+	b.postings = append(b.postings, p)
+}
+
+func (b *builder) addVector(blob []byte) error {
+	s := b.seg
+	at := len(s.high)
+	s.high = append(s.high, make([]int8, s.stride)...)
+	s.low = append(s.low, make([]int8, s.stride)...)
+	if len(blob) == 0 {
+		s.scales = append(s.scales, noVector)
+		return nil
+	}
+	if len(blob) != 4+2*b.dimensions {
+		return errCorrupt
+	}
+	s.scales = append(s.scales, math.Float32frombits(binary.LittleEndian.Uint32(blob)))
+	for i := range b.dimensions {
+		s.high[at+i] = int8(blob[4+i])             //nolint:gosec // the bytes are signed
+		s.low[at+i] = int8(blob[4+b.dimensions+i]) //nolint:gosec // as above
+	}
+	return nil
+}
+
+// finish returns the segment. The builder is of no use afterwards.
+func (b *builder) finish() *segment {
+	s := b.seg
+	s.first = append(s.first, uint32(s.size())) //nolint:gosec // as above
+	order := make([]uint32, len(s.terms))
+	for i := range order {
+		order[i] = uint32(i) //nolint:gosec // as above
+	}
+	slices.SortFunc(order, func(x, y uint32) int {
+		if s.terms[x] < s.terms[y] {
+			return -1
+		}
+		return 1
+	})
+	terms := make([]uint32, len(order))
+	s.offsets = make([]uint32, len(order)+1)
+	next := make([]uint32, len(order))
+	at := uint32(0)
+	for i, slot := range order {
+		terms[i], s.offsets[i], next[slot] = s.terms[slot], at, at
+		at += b.counts[slot]
+	}
+	s.offsets[len(order)] = at
+	s.terms = terms
+	s.chunks = make([]uint32, len(b.postings))
+	s.impacts = make([]float32, len(b.postings))
+	for _, p := range b.postings {
+		to := next[p.slot]
+		next[p.slot]++
+		s.chunks[to], s.impacts[to] = p.chunk, p.impact
+	}
+	s.clip()
+	return s
+}
+
+// clip gives back what appending allocated in advance.
+func (s *segment) clip() {
+	s.owner, s.ordinals = slices.Clip(s.owner), slices.Clip(s.ordinals)
+	s.first, s.scales = slices.Clip(s.first), slices.Clip(s.scales)
+	s.high, s.low = clipped(s.high), clipped(s.low)
+}
+
+func clipped(plane []int8) []int8 {
+	if cap(plane) == len(plane) {
+		return plane
+	}
+	return slices.Clone(plane)
+}
+
+// encodeTerms returns ids as differences, each with its count, as varints.
+func encodeTerms(terms []lexical.Term) []byte {
+	out := make([]byte, 0, 6*len(terms))
+	previous := uint32(0)
+	for _, t := range terms {
+		out = binary.AppendUvarint(out, uint64(t.ID-previous))
+		out = binary.AppendUvarint(out, uint64(t.Count))
+		previous = t.ID
+	}
+	return out
+}

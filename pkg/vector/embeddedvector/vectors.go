@@ -1,0 +1,130 @@
+package embeddedvector
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/ragbus/ragbus/pkg/fault"
+)
+
+// A vector is kept as 16 bits a component in two planes of 8:
+// v ≈ scale·(high + low/lowSteps). The scan reads the high plane only, an
+// eighth of the float32 it stands for in a third of the time; the few best
+// are then scored again with both, which is exact to about 1e-5.
+const (
+	highSteps = 127
+	lowSteps  = 254
+	// rowMultiple is what the kernel needs of a row's length.
+	rowMultiple = 16
+	// noVector is the scale of a chunk that only the keyword leg finds.
+	noVector = -1
+)
+
+// strideOf returns the length of a row of the planes.
+func strideOf(dimensions int) int {
+	return (dimensions + rowMultiple - 1) / rowMultiple * rowMultiple
+}
+
+// checkVector returns an Invalid fault unless v has the dimensions and is finite.
+func checkVector(field string, v []float32, dimensions int) error {
+	if len(v) != dimensions {
+		return fault.Invalidf("invalid_vector", "a vector has %d dimensions; the index has %d", len(v), dimensions).WithField(field)
+	}
+	for _, x := range v {
+		if f := float64(x); math.IsNaN(f) || math.IsInf(f, 0) {
+			return fault.Invalidf("invalid_vector", "a vector holds NaN or infinity").WithField(field)
+		}
+	}
+	return nil
+}
+
+// normalised returns v with length 1, or all zeros when it has no length.
+func normalised(v []float32) []float32 {
+	sum := 0.0
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	out := make([]float32, len(v))
+	if sum == 0 {
+		return out
+	}
+	for i, norm := 0, math.Sqrt(sum); i < len(v); i++ {
+		out[i] = float32(float64(v[i]) / norm)
+	}
+	return out
+}
+
+func greatest(v []float32) float64 {
+	most := 0.0
+	for _, x := range v {
+		most = max(most, math.Abs(float64(x)))
+	}
+	return most
+}
+
+// encodeVector returns the stored form: scale (float32), high plane, low
+// plane. A nil vector is nil.
+func encodeVector(v []float32) []byte {
+	if v == nil {
+		return nil
+	}
+	unit := normalised(v)
+	scale := greatest(unit) / highSteps
+	out := make([]byte, 4+2*len(unit))
+	binary.LittleEndian.PutUint32(out, math.Float32bits(float32(scale)))
+	if scale == 0 {
+		return out
+	}
+	for i, x := range unit {
+		y := float64(x) / scale
+		high := math.Round(y)
+		out[4+i] = byte(int8(high))
+		out[4+len(unit)+i] = byte(int8(math.Round((y - high) * lowSteps)))
+	}
+	return out
+}
+
+// question is a query vector in the forms that scanning and scoring need.
+type question struct {
+	exact  []float32
+	coarse []int16
+	// scale turns the kernel's integers back: cosine ≈ dot · scale · row scale.
+	scale float32
+}
+
+// newQuestion prepares a checked query vector. The integers are as large as
+// an int32 sum over a row allows.
+func newQuestion(v []float32) question {
+	q := question{exact: normalised(v), coarse: make([]int16, strideOf(len(v)))}
+	most := greatest(q.exact)
+	if most == 0 {
+		return q
+	}
+	steps := math.Min(math.MaxInt16, math.Floor(float64(math.MaxInt32/(highSteps*len(q.coarse)))))
+	for i, x := range q.exact {
+		q.coarse[i] = int16(math.Round(float64(x) / most * steps))
+	}
+	q.scale = float32(most / steps)
+	return q
+}
+
+// cosine scores one row of the planes with all the precision they have.
+func (q question) cosine(high, low []int8, scale float32) float64 {
+	coarse, fine := float32(0), float32(0)
+	for i, x := range q.exact {
+		coarse += x * float32(high[i])
+		fine += x * float32(low[i])
+	}
+	return (float64(coarse) + float64(fine)/lowSteps) * float64(scale)
+}
+
+func dotRowsGeneric(query []int16, rows []int8, out []int32) {
+	for i := range out {
+		row := rows[i*len(query) : (i+1)*len(query)]
+		sum := int32(0)
+		for j, q := range query {
+			sum += int32(q) * int32(row[j])
+		}
+		out[i] = sum
+	}
+}
