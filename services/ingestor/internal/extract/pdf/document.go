@@ -1,10 +1,10 @@
 // Package pdf reads the text of PDF documents: pages in reading order, as
 // paragraphs, with the headings it can tell by their type.
 //
-// A PDF file enters as bytes; one page at a time leaves as text. Objects,
-// fonts' dictionaries and decryption come from github.com/ledongthuc/pdf; the
-// cross-reference is checked or rebuilt before that library sees it, and
-// everything from content streams to reading order is done here. No input
+// A PDF file enters as bytes; one page at a time leaves as text. Objects and
+// their streams come from github.com/ledongthuc/pdf; the cross-reference is
+// checked or rebuilt, and encryption undone, before that library sees the
+// file, and everything from content streams to reading order is done here. No input
 // makes the package panic, and what one page may cost is bounded by [Limits].
 // The library can still be driven into an endless loop by an object stream
 // made for it, so a caller who reads strangers' files does so in a process it
@@ -53,16 +53,15 @@ func (l Limits) withDefaults() Limits {
 
 // Document is an open PDF. It is not safe for concurrent use.
 type Document struct {
-	limits    Limits
-	file      io.ReaderAt
-	size      int64
-	reader    *lib.Reader
-	encrypted bool
-	pages     []pageNode
-	names     glyphNames
-	fonts     map[string]*font
-	fontSets  map[string]map[string]*font
-	body      *bodyStyle
+	limits   Limits
+	file     io.ReaderAt
+	size     int64
+	reader   *lib.Reader
+	pages    []pageNode
+	names    glyphNames
+	fonts    map[string]*font
+	fontSets map[string]map[string]*font
+	body     *bodyStyle
 }
 
 // Page is the text of one page.

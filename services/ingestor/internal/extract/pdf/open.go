@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	lib "github.com/ledongthuc/pdf"
 
@@ -77,16 +76,22 @@ func skipJunk(r io.ReaderAt, size int64) (io.ReaderAt, int64, error) {
 
 // open hands a file with a sound table to the library and reads its pages.
 func open(file io.ReaderAt, size int64, t *table, limits Limits) (*Document, error) {
+	if _, encrypted := t.trailer.get("Encrypt"); encrypted {
+		var err error
+		file, size, t, err = clearCopy(file, size, t)
+		if err != nil {
+			return nil, err
+		}
+	}
 	s := newSource(file, size, t)
 	reader, err := lib.NewReader(s, s.length())
 	if err != nil {
-		return nil, openError(err)
+		return nil, damaged(err)
 	}
 	d := &Document{
 		limits: limits, file: file, size: size, reader: reader,
 		fonts: map[string]*font{}, fontSets: map[string]map[string]*font{},
 	}
-	_, d.encrypted = t.trailer.get("Encrypt")
 	err = guard(func() error {
 		var err error
 		d.pages, err = readPages(reader.Trailer(), limits.Pages)
@@ -97,17 +102,4 @@ func open(file io.ReaderAt, size int64, t *table, limits Limits) (*Document, err
 		return nil, damaged(err)
 	}
 	return d, err
-}
-
-// openError classifies what the library says about a file.
-func openError(err error) error {
-	switch text := err.Error(); {
-	case errors.Is(err, lib.ErrInvalidPassword):
-		return fault.Permanentf("pdf_encrypted",
-			"the PDF is encrypted: it needs the user password (the one asked for on opening), which this service does not have").WithCause(err)
-	case strings.Contains(text, "encryption"):
-		return fault.Permanentf("pdf_encryption_unsupported", "the PDF is encrypted in a way this service cannot read").WithCause(err)
-	default:
-		return damaged(err)
-	}
 }

@@ -130,7 +130,7 @@ func (t *table) section(at int64) []byte {
 		}
 	}
 	out := fmt.Appendf([]byte("\n"), "%d 0 obj\n<</Type/XRef/Size %d/W[1 5 3]/Length %d", own, own, len(rows))
-	for _, key := range []string{"Root", "Info", "Encrypt", "ID"} {
+	for _, key := range []string{"Root", "Info"} {
 		if v, ok := t.trailer.get(key); ok {
 			out = v.appendTo(fmt.Appendf(out, "/%s ", key))
 		}

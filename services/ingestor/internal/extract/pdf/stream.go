@@ -13,10 +13,10 @@ import (
 
 // stream decodes a stream, at most limit bytes of it. The library is asked
 // first; what it cannot decode (its filters are few, and it trusts the
-// stream's length) is read from the file itself, unless it is encrypted.
+// stream's length) is read from the file itself.
 func (d *Document) stream(v lib.Value, limit int64) ([]byte, error) {
 	data, err := libraryStream(v, limit)
-	if err == nil && len(data) > 0 || errors.Is(err, errTooLong) || d.encrypted {
+	if err == nil && len(data) > 0 || errors.Is(err, errTooLong) {
 		return data, err
 	}
 	own, ownErr := d.rawStream(v, limit)
