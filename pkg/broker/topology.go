@@ -1,0 +1,287 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ragbus/ragbus/pkg/event"
+)
+
+// Names of the streams. They are part of the contract: renaming one abandons its messages.
+const (
+	StreamChat   = "RAG_CHAT"
+	StreamIngest = "RAG_INGEST"
+	StreamEvents = "RAG_EVENTS"
+	StreamFrames = "RAG_FRAMES"
+	StreamDead   = "RAG_DEAD"
+)
+
+// Names of the durable consumers. They are part of the contract: renaming
+// one makes the server forget how far its work got.
+const (
+	ConsumerRetriever       = "retriever"
+	ConsumerGenerator       = "generator"
+	ConsumerIngestorExtract = "ingestor-extract"
+	ConsumerIngestorEmbed   = "ingestor-embed"
+)
+
+// Subject prefixes of what is no CloudEvent.
+const (
+	// FramesPrefix is followed by the gateway's and the request's token.
+	FramesPrefix = "rag.answer.v1."
+	// DeadPrefix is followed by the subject of the message that was given up.
+	DeadPrefix = "rag.dead.v1."
+	// SourcePrefix is followed by what a bucket or another source chose.
+	SourcePrefix = "rag.source.v1."
+)
+
+// Storage is where a stream keeps its messages.
+type Storage string
+
+// The storages.
+const (
+	Memory Storage = "memory"
+	File   Storage = "file"
+)
+
+// UnmarshalText reads "memory" or "file".
+func (s *Storage) UnmarshalText(text []byte) error {
+	switch v := Storage(text); v {
+	case Memory, File:
+		*s = v
+		return nil
+	}
+	return errors.New("use memory or file")
+}
+
+// TopologyConfig holds what may differ between installations. Bounds on work
+// queues are admission control: what does not fit is refused, never dropped.
+type TopologyConfig struct {
+	// Replicas is how many servers keep each message: 1 or, in a cluster, 3 or 5. Default 1.
+	Replicas int `env:"RAGBUS_STREAM_REPLICAS"`
+	// ChatStorage keeps questions in flight in memory (default: a lost one
+	// costs its asker a retry) or in files.
+	ChatStorage Storage `env:"RAGBUS_CHAT_STORAGE"`
+	// ChatMaxMessages bounds questions in flight, over all tenants and both stages. Default 65,536.
+	ChatMaxMessages int64 `env:"RAGBUS_CHAT_MAX_MESSAGES"`
+	// ChatMaxPerTenant bounds one tenant's questions in one stage, so that no
+	// tenant fills the queue for all and no flood of new questions keeps the
+	// retrieved ones from being answered. Default 4,096.
+	ChatMaxPerTenant int64 `env:"RAGBUS_CHAT_MAX_PER_TENANT"`
+	// ChatMaxBytes bounds the chat stream. Default 256 MiB.
+	ChatMaxBytes int64 `env:"RAGBUS_CHAT_MAX_BYTES"`
+	// ChatMaxAge is after which a question in flight is dropped at the latest. Default 1 h.
+	ChatMaxAge time.Duration `env:"RAGBUS_CHAT_MAX_AGE"`
+	// IngestMaxMessages bounds ingestion work. Default 1,000,000.
+	IngestMaxMessages int64 `env:"RAGBUS_INGEST_MAX_MESSAGES"`
+	// IngestMaxBytes bounds the ingestion stream. Default 1 GiB.
+	IngestMaxBytes int64 `env:"RAGBUS_INGEST_MAX_BYTES"`
+	// EventsMaxAge is how long facts can be read again. Default 30 days.
+	EventsMaxAge time.Duration `env:"RAGBUS_EVENTS_MAX_AGE"`
+	// EventsMaxBytes bounds the facts. Default 1 GiB.
+	EventsMaxBytes int64 `env:"RAGBUS_EVENTS_MAX_BYTES"`
+	// FramesMaxAge is how long an answer's frames can be resumed. Default 5 min.
+	FramesMaxAge time.Duration `env:"RAGBUS_FRAMES_MAX_AGE"`
+	// FramesMaxBytes bounds the frames in memory; the oldest go first. Default 64 MiB.
+	FramesMaxBytes int64 `env:"RAGBUS_FRAMES_MAX_BYTES"`
+	// DeadMaxAge is how long dead letters are kept. Default 30 days.
+	DeadMaxAge time.Duration `env:"RAGBUS_DEAD_MAX_AGE"`
+	// DeadMaxBytes bounds the dead letters. Default 1 GiB.
+	DeadMaxBytes int64 `env:"RAGBUS_DEAD_MAX_BYTES"`
+	// AckWait is how long the broker waits for a sign of life of a worker
+	// before it gives the work to another. Default 10 s.
+	AckWait time.Duration `env:"RAGBUS_ACK_WAIT"`
+	// MaxAckPending bounds the deliveries in work over all replicas of one
+	// consumer; it must be at least replicas times slots. Default 2,048.
+	MaxAckPending int `env:"RAGBUS_MAX_ACK_PENDING"`
+	// DuplicateWindow is how long the same event published again counts as the same. Default 10 min.
+	DuplicateWindow time.Duration `env:"RAGBUS_DUPLICATE_WINDOW"`
+}
+
+// WithDefaults returns a copy with every unset field filled in.
+func (c TopologyConfig) WithDefaults() TopologyConfig {
+	const day = 24 * time.Hour
+	orInt := func(v *int64, d int64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	orDuration := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	if c.Replicas == 0 {
+		c.Replicas = 1
+	}
+	if c.ChatStorage == "" {
+		c.ChatStorage = Memory
+	}
+	if c.MaxAckPending == 0 {
+		c.MaxAckPending = 2048
+	}
+	orInt(&c.ChatMaxMessages, 65536)
+	orInt(&c.ChatMaxPerTenant, 4096)
+	orInt(&c.ChatMaxBytes, 256<<20)
+	orInt(&c.IngestMaxMessages, 1_000_000)
+	orInt(&c.IngestMaxBytes, 1<<30)
+	orInt(&c.EventsMaxBytes, 1<<30)
+	orInt(&c.FramesMaxBytes, 64<<20)
+	orInt(&c.DeadMaxBytes, 1<<30)
+	orDuration(&c.ChatMaxAge, time.Hour)
+	orDuration(&c.EventsMaxAge, 30*day)
+	orDuration(&c.FramesMaxAge, 5*time.Minute)
+	orDuration(&c.DeadMaxAge, 30*day)
+	orDuration(&c.AckWait, 10*time.Second)
+	orDuration(&c.DuplicateWindow, 10*time.Minute)
+	return c
+}
+
+// Validate reports every setting that cannot work. What is not set has its default.
+func (c TopologyConfig) Validate() error {
+	c = c.WithDefaults()
+	var problems []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Replicas >= 1 && c.Replicas <= 5, "stream replicas are %d; use 1 to 5", c.Replicas)
+	check(c.ChatStorage == Memory || c.ChatStorage == File, "chat storage is %q; use memory or file", c.ChatStorage)
+	check(c.MaxAckPending > 0, "max ack pending is %d; it must be positive", c.MaxAckPending)
+	check(c.AckWait >= 500*time.Millisecond, "ack wait is %s; it must be at least 500ms", c.AckWait)
+	check(c.ChatMaxPerTenant <= c.ChatMaxMessages, "chat messages per tenant (%d) exceed all chat messages (%d)",
+		c.ChatMaxPerTenant, c.ChatMaxMessages)
+	for name, v := range map[string]int64{
+		"chat max messages": c.ChatMaxMessages, "chat max per tenant": c.ChatMaxPerTenant, "chat max bytes": c.ChatMaxBytes,
+		"ingest max messages": c.IngestMaxMessages, "ingest max bytes": c.IngestMaxBytes, "events max bytes": c.EventsMaxBytes,
+		"frames max bytes": c.FramesMaxBytes, "dead max bytes": c.DeadMaxBytes,
+	} {
+		check(v > 0, "%s is %d; it must be positive", name, v)
+	}
+	for name, v := range map[string]time.Duration{
+		"chat max age": c.ChatMaxAge, "events max age": c.EventsMaxAge, "frames max age": c.FramesMaxAge,
+		"dead max age": c.DeadMaxAge, "duplicate window": c.DuplicateWindow,
+	} {
+		check(v >= time.Second, "%s is %s; it must be at least 1s", name, v)
+	}
+	return errors.Join(problems...)
+}
+
+// Topology is the streams with their consumers, as data.
+type Topology struct {
+	Streams []Stream
+}
+
+// Stream is a stream and the durable consumers on it.
+type Stream struct {
+	jetstream.StreamConfig
+	Consumers []jetstream.ConsumerConfig
+}
+
+// NewTopology returns the topology of Ragbus. It is the only place where
+// streams and consumers are described.
+func NewTopology(cfg TopologyConfig) Topology {
+	c := cfg.WithDefaults()
+	return Topology{Streams: []Stream{c.chat(), c.ingest(), c.events(), c.frames(), c.dead()}}
+}
+
+// chat holds questions in flight. The bound is the admission control.
+func (c TopologyConfig) chat() Stream {
+	storage := jetstream.MemoryStorage
+	if c.ChatStorage == File {
+		storage = jetstream.FileStorage
+	}
+	return Stream{
+		StreamConfig: jetstream.StreamConfig{
+			Name: StreamChat, Description: "questions in flight",
+			Subjects:  []string{event.SubjectFilter(event.KindChatAsked), event.SubjectFilter(event.KindChatRetrieved)},
+			Retention: jetstream.WorkQueuePolicy, Storage: storage, Replicas: c.Replicas,
+			Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+			MaxMsgs: c.ChatMaxMessages, MaxMsgsPerSubject: c.ChatMaxPerTenant, MaxBytes: c.ChatMaxBytes, MaxAge: c.ChatMaxAge,
+			Duplicates: min(c.DuplicateWindow, c.ChatMaxAge), AllowMsgTTL: true,
+		},
+		Consumers: []jetstream.ConsumerConfig{
+			c.consumer(ConsumerRetriever, event.KindChatAsked),
+			c.consumer(ConsumerGenerator, event.KindChatRetrieved),
+		},
+	}
+}
+
+// ingest holds ingestion work; it has no age limit, because a backlog is no reason to forget a document.
+func (c TopologyConfig) ingest() Stream {
+	return Stream{
+		StreamConfig: jetstream.StreamConfig{
+			Name: StreamIngest, Description: "ingestion work",
+			Subjects: []string{
+				event.SubjectFilter(event.KindDocumentUploaded), event.SubjectFilter(event.KindDocumentDeleted),
+				event.SubjectFilter(event.KindDocumentChanged), event.SubjectFilter(event.KindChunksReady), SourcePrefix + ">",
+			},
+			Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
+			Discard: jetstream.DiscardNew, MaxMsgs: c.IngestMaxMessages, MaxBytes: c.IngestMaxBytes,
+			Duplicates: c.DuplicateWindow, AllowMsgTTL: true,
+		},
+		Consumers: []jetstream.ConsumerConfig{
+			c.consumer(ConsumerIngestorExtract, event.KindDocumentUploaded, event.KindDocumentDeleted, event.KindDocumentChanged),
+			c.consumer(ConsumerIngestorEmbed, event.KindChunksReady),
+		},
+	}
+}
+
+// events holds facts for observers, who make their own consumers.
+func (c TopologyConfig) events() Stream {
+	return Stream{StreamConfig: jetstream.StreamConfig{
+		Name: StreamEvents, Description: "facts for observers and webhooks",
+		Subjects: []string{
+			event.SubjectFilter(event.KindDocumentIndexed), event.SubjectFilter(event.KindDocumentFailed),
+			event.SubjectFilter(event.KindDocumentRemoved), event.SubjectFilter(event.KindChatAnswered),
+		},
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
+		Discard: jetstream.DiscardOld, MaxBytes: c.EventsMaxBytes, MaxAge: c.EventsMaxAge,
+		Duplicates: min(c.DuplicateWindow, c.EventsMaxAge),
+	}}
+}
+
+// frames holds the frames of answers, so that a reader can resume on any gateway.
+func (c TopologyConfig) frames() Stream {
+	return Stream{StreamConfig: jetstream.StreamConfig{
+		Name: StreamFrames, Description: "frames of answers, for readers who come back",
+		Subjects:  []string{FramesPrefix + ">"},
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.MemoryStorage, Replicas: c.Replicas,
+		Discard: jetstream.DiscardOld, MaxBytes: c.FramesMaxBytes, MaxAge: c.FramesMaxAge,
+		// Frames are plain publications: nobody waits for an ack, so the stream sends none.
+		NoAck: true, Duplicates: time.Second,
+	}}
+}
+
+// dead holds dead letters with their story. It is no work queue, so that it
+// can be looked at; its window keeps a letter that is written twice single.
+func (c TopologyConfig) dead() Stream {
+	return Stream{StreamConfig: jetstream.StreamConfig{
+		Name: StreamDead, Description: "dead letters with their story",
+		Subjects:  []string{DeadPrefix + ">"},
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
+		Discard: jetstream.DiscardOld, MaxBytes: c.DeadMaxBytes, MaxAge: c.DeadMaxAge,
+		Duplicates: min(time.Hour, c.DeadMaxAge),
+	}}
+}
+
+// consumer returns a durable that never gives up by itself: the worker
+// counts attempts, for a message that the server gave up on would stay in a
+// work queue for ever, seen by nobody.
+func (c TopologyConfig) consumer(name string, kinds ...event.Kind) jetstream.ConsumerConfig {
+	cfg := jetstream.ConsumerConfig{
+		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, AckWait: c.AckWait, MaxDeliver: -1, MaxAckPending: c.MaxAckPending,
+	}
+	if len(kinds) == 1 {
+		cfg.FilterSubject = event.SubjectFilter(kinds[0])
+		return cfg
+	}
+	for _, k := range kinds {
+		cfg.FilterSubjects = append(cfg.FilterSubjects, event.SubjectFilter(k))
+	}
+	return cfg
+}

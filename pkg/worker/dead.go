@@ -1,0 +1,150 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/event"
+	"github.com/ragbus/ragbus/pkg/fault"
+)
+
+// Headers of a dead letter: its story. The message's own headers are kept
+// beside them, those of the server excepted.
+const (
+	HeaderDeadStream   = "Rag-Dead-Stream"
+	HeaderDeadSubject  = "Rag-Dead-Subject"
+	HeaderDeadConsumer = "Rag-Dead-Consumer"
+	HeaderDeadSequence = "Rag-Dead-Sequence"
+	HeaderDeadAttempts = "Rag-Dead-Attempts"
+	HeaderDeadClass    = "Rag-Dead-Class"
+	HeaderDeadCode     = "Rag-Dead-Code"
+	// HeaderDeadMessage is fit for a stranger, HeaderDeadReason for operators only.
+	HeaderDeadMessage = "Rag-Dead-Message"
+	HeaderDeadReason  = "Rag-Dead-Reason"
+	// HeaderDeadStored and HeaderDeadTime say when the message was stored and when it was given up.
+	HeaderDeadStored = "Rag-Dead-Stored"
+	HeaderDeadTime   = "Rag-Dead-Time"
+	HeaderDeadWorker = "Rag-Dead-Worker"
+	// HeaderDeadTruncated is the size of a body that had no room beside the story.
+	HeaderDeadTruncated = "Rag-Dead-Truncated"
+)
+
+// storyText bounds each text in a dead letter's headers.
+const storyText = 300
+
+// storyRoom is what a story may need beside the message that it is told of.
+const storyRoom = 4096
+
+// hookTries is how many deliveries beyond the limit a burial may need for its
+// hook before the message is ended without it. The dead letter is stored by then.
+const hookTries = 20
+
+// DeadLetterID returns the message id of a dead letter: the same for every
+// worker that buries the same message, so that there is one letter.
+func DeadLetterID(stream, consumer string, sequence uint64) string {
+	return "dead." + stream + "." + consumer + "." + strconv.FormatUint(sequence, 10)
+}
+
+// bury stores the dead letter, tells the route's hook and ends the message,
+// in this order: whatever happens in between, a later delivery does the rest.
+// On an error the delivery is given back.
+func (j *job) bury(ctx context.Context, cause error) error {
+	err := j.buryIn(ctx, cause)
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, nak(j.w.nc, j.msg, retryDelay(j.info.Attempt, j.w.cfg, drawEvenly)))
+}
+
+func (j *job) buryIn(ctx context.Context, cause error) error {
+	code, message := fault.Public(cause)
+	letter := j.letter(cause, code, message)
+	store, cancel := context.WithTimeout(ctx, j.w.cfg.SettleTimeout)
+	defer cancel()
+	if _, err := j.w.letters.Store(store, letter); err != nil {
+		return fmt.Errorf("store the dead letter: %w", err)
+	}
+	if err := j.tell(ctx, Burial{
+		Class: fault.Of(cause), Code: code, Message: message, Attempts: j.info.Attempt, Err: cause,
+	}); err != nil && !j.buriedTooOften() {
+		return fmt.Errorf("tell of the burial: %w", err)
+	}
+	end, cancel := context.WithTimeout(ctx, j.w.cfg.SettleTimeout)
+	defer cancel()
+	return confirm(end, j.w.nc, j.msg, wireTerm+code)
+}
+
+func (j *job) buriedTooOften() bool { return j.info.Attempt > j.limits.MaxAttempts+hookTries }
+
+// tell calls the hook, when there is one and the event is known, and
+// publishes what it returns.
+func (j *job) tell(ctx context.Context, b Burial) error {
+	if j.route.buried == nil || j.event.Data == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, j.w.cfg.SettleTimeout)
+	defer cancel()
+	d := delivery{event: j.event, attempt: j.info.Attempt, storedAt: j.stored, deadline: time.Now().Add(j.w.cfg.SettleTimeout)}
+	events, err := protect(func() ([]event.Event, error) { return j.route.buried(ctx, d, b) })
+	if err != nil {
+		return err
+	}
+	return j.w.publish(ctx, events)
+}
+
+// letter returns the dead letter: the original bytes and headers and the story.
+func (j *job) letter(cause error, code, message string) *nats.Msg {
+	h := nats.Header{}
+	for key, values := range maps.All(j.msg.Header) {
+		if !strings.HasPrefix(strings.ToLower(key), "nats-") {
+			h[key] = values
+		}
+	}
+	set := func(key, value string) { h[key] = []string{storyLine(value)} }
+	h[event.HeaderMsgID] = []string{DeadLetterID(j.info.Stream, j.info.Consumer, j.info.Sequence)}
+	set(HeaderDeadStream, j.info.Stream)
+	set(HeaderDeadSubject, j.info.Subject)
+	set(HeaderDeadConsumer, j.info.Consumer)
+	set(HeaderDeadSequence, strconv.FormatUint(j.info.Sequence, 10))
+	set(HeaderDeadAttempts, strconv.Itoa(j.info.Attempt))
+	set(HeaderDeadClass, fault.Of(cause).String())
+	set(HeaderDeadCode, code)
+	set(HeaderDeadMessage, message)
+	set(HeaderDeadReason, cause.Error())
+	set(HeaderDeadStored, j.stored.UTC().Format(time.RFC3339Nano))
+	set(HeaderDeadTime, time.Now().UTC().Format(time.RFC3339Nano))
+	set(HeaderDeadWorker, j.w.cfg.Name)
+	m := &nats.Msg{Subject: broker.DeadPrefix + j.info.Subject, Header: h, Data: j.msg.Data}
+	if limit := j.w.nc.MaxPayload(); limit > 0 && int64(j.msg.Size()+storyRoom) > limit {
+		set(HeaderDeadTruncated, strconv.Itoa(len(j.msg.Data)))
+		m.Data = nil
+	}
+	return m
+}
+
+// storyLine makes a text fit for a header: one line, valid UTF-8, not long.
+func storyLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) <= storyText {
+		return s
+	}
+	cut := storyText
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut]
+}
