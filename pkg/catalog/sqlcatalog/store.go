@@ -1,0 +1,45 @@
+// Package sqlcatalog keeps the catalog and the vector cache in SQL tables.
+package sqlcatalog
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"time"
+
+	"github.com/ragbus/ragbus/pkg/catalog"
+	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/sqldb"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Store implements [catalog.Store] and [catalog.VectorCache].
+type Store struct {
+	db  *sqldb.DB
+	now func() time.Time
+	// lookups by how many keys they take.
+	lookups map[int]lookup
+}
+
+var (
+	_ catalog.Store       = (*Store)(nil)
+	_ catalog.VectorCache = (*Store)(nil)
+)
+
+// Open migrates the catalog's tables in db and returns a Store on it. The
+// caller keeps db, closes it, and may share it with other stores.
+func Open(ctx context.Context, db *sqldb.DB) (*Store, error) {
+	if err := db.Migrate(ctx, "catalog", migrations, "migrations"); err != nil {
+		return nil, fmt.Errorf("open catalog: %w", err)
+	}
+	return &Store{db: db, now: time.Now, lookups: newLookups()}, nil
+}
+
+// Ready implements [catalog.Store].
+func (s *Store) Ready(ctx context.Context) error { return s.db.Ready(ctx) }
+
+func notFound() error {
+	return fault.NotFoundf("document_not_found", "there is no such document")
+}
