@@ -1,0 +1,165 @@
+package reply
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+)
+
+// Kind says what a reader is told.
+type Kind string
+
+// The kinds of update. Restarted means: discard what came so far. Lost means
+// that frames are missing: the assembler has not moved, and goes on when it
+// is given what it lacks, in order, from [Replay]. Ended and Failed are last.
+const (
+	Sourced   Kind = "sources"
+	Added     Kind = "delta"
+	Cited     Kind = "citation"
+	Used      Kind = "usage"
+	Restarted Kind = "restart"
+	Ended     Kind = "end"
+	Failed    Kind = "error"
+	Lost      Kind = "lost"
+)
+
+// Update is one thing that a reader is told.
+type Update struct {
+	Kind Kind
+	// Data is that of the frame: text for Added, JSON else, nil for Restarted and Lost.
+	Data []byte
+}
+
+// Assembler folds frames into updates. It is a pure function of the frames
+// that it is given: every gateway that folds the same frames tells its
+// readers the same, in the same order. The zero value is ready. It is not
+// safe for concurrent use.
+type Assembler struct {
+	retrieve progress
+	generate progress
+	// shown says that text or citations of the current attempt were told.
+	shown     bool
+	closed    bool
+	sources   []byte
+	text      strings.Builder
+	citations []json.RawMessage
+	usage     []byte
+}
+
+// progress is the last frame taken of a stage.
+type progress struct{ attempt, seq int }
+
+// step is what a frame means for its stage.
+type step uint8
+
+const (
+	stepIgnore step = iota
+	stepNext
+	stepRestart
+	stepGap
+)
+
+// step reports whether a frame is the next one, that of a newer attempt, old, or too far ahead.
+func (p progress) step(f Frame) step {
+	switch {
+	case f.Attempt < p.attempt, f.Attempt == p.attempt && f.Seq <= p.seq:
+		return stepIgnore
+	case f.Attempt == p.attempt && f.Seq == p.seq+1:
+		return stepNext
+	case f.Attempt > p.attempt && f.Seq == 1:
+		return stepRestart
+	default:
+		return stepGap
+	}
+}
+
+// Next takes a frame and returns what the reader is to be told, in order;
+// often nothing. Frames that were taken before, frames of an older attempt,
+// frames of the retrieval once generation has begun, and whatever comes after
+// the end are ignored.
+func (a *Assembler) Next(f Frame) []Update {
+	if a.closed || f.Type == KeepAlive {
+		return nil
+	}
+	p := &a.retrieve
+	if f.Stage == Generate {
+		p = &a.generate
+	} else if a.generate.attempt > 0 {
+		return nil
+	}
+	s := p.step(f)
+	switch s {
+	case stepIgnore:
+		return nil
+	case stepGap:
+		return []Update{{Kind: Lost}}
+	case stepNext, stepRestart:
+	}
+	p.attempt, p.seq = f.Attempt, f.Seq
+	var updates []Update
+	if s == stepRestart && f.Stage == Generate {
+		updates = a.restart(f)
+	}
+	return append(updates, a.take(f)...)
+}
+
+// restart forgets the attempt before. The reader is told only when it has
+// been shown something, and gets the sources again, for it discards them too.
+func (a *Assembler) restart(f Frame) []Update {
+	a.text.Reset()
+	a.citations, a.usage = nil, nil
+	if !a.shown || f.Type == Error {
+		return nil
+	}
+	a.shown = false
+	updates := []Update{{Kind: Restarted}}
+	if a.sources != nil && f.Type != Sources {
+		updates = append(updates, Update{Kind: Sourced, Data: a.sources})
+	}
+	return updates
+}
+
+func (a *Assembler) take(f Frame) []Update {
+	switch f.Type {
+	case Sources:
+		if bytes.Equal(a.sources, f.Data) {
+			return nil
+		}
+		a.sources = f.Data
+		return []Update{{Kind: Sourced, Data: f.Data}}
+	case Delta:
+		a.shown = true
+		a.text.Write(f.Data)
+		return []Update{{Kind: Added, Data: f.Data}}
+	case Citation:
+		a.shown = true
+		a.citations = append(a.citations, f.Data)
+		return []Update{{Kind: Cited, Data: f.Data}}
+	case Usage:
+		a.usage = f.Data
+		return []Update{{Kind: Used, Data: f.Data}}
+	case End:
+		a.closed = true
+		return []Update{{Kind: Ended, Data: f.Data}}
+	case Error:
+		a.closed = true
+		return []Update{{Kind: Failed, Data: f.Data}}
+	case KeepAlive:
+	}
+	return nil
+}
+
+// Closed reports whether the answer has its end or error.
+func (a *Assembler) Closed() bool { return a.closed }
+
+// Sources returns the JSON of the sources, or nil. Do not modify.
+func (a *Assembler) Sources() json.RawMessage { return a.sources }
+
+// Text returns the text of the current attempt so far.
+func (a *Assembler) Text() string { return a.text.String() }
+
+// Citations returns the JSON of the current attempt's citations. Do not modify.
+func (a *Assembler) Citations() []json.RawMessage { return a.citations }
+
+// Usage returns the JSON of the consumption, or nil. Do not modify.
+func (a *Assembler) Usage() json.RawMessage { return a.usage }

@@ -1,0 +1,133 @@
+package reply
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/fault"
+)
+
+// HeaderFrame is the header of a frame: <stage>/<attempt>/<seq>/<type>.
+const HeaderFrame = "Rag-Frame"
+
+// Stage is the hop that a frame comes from.
+type Stage string
+
+// The stages, in their order.
+const (
+	Retrieve Stage = "retrieve"
+	Generate Stage = "generate"
+)
+
+// Type says what a frame holds.
+type Type string
+
+// The types. KeepAlive says that the work goes on; it has no number of its
+// own and repeats that of the frame before. End and Error close the answer.
+const (
+	Sources   Type = "sources"
+	Delta     Type = "delta"
+	Citation  Type = "citation"
+	Usage     Type = "usage"
+	KeepAlive Type = "keepalive"
+	End       Type = "end"
+	Error     Type = "error"
+)
+
+// Frame is one piece of an answer.
+type Frame struct {
+	Request string
+	Stage   Stage
+	// Attempt is the delivery that wrote the frame, from 1.
+	Attempt int
+	// Seq counts the frames of a stage's attempt from 1.
+	Seq  int
+	Type Type
+	// Data is text for a delta and JSON for all others.
+	Data []byte
+}
+
+// Subject returns the reply subject of a request that a gateway waits for.
+// Both must be tokens; see [corpus.CheckToken].
+func Subject(gateway, request string) string {
+	return broker.FramesPrefix + gateway + "." + request
+}
+
+// CheckSubject returns a Permanent fault unless subject is a reply subject
+// of this request. A worker that answered elsewhere could be made to publish
+// anything anywhere by whoever can write a header.
+func CheckSubject(subject, request string) error {
+	rest, ok := strings.CutPrefix(subject, broker.FramesPrefix)
+	gateway, got, both := strings.Cut(rest, ".")
+	if !ok || !both || got != request || corpus.CheckToken("gateway", gateway) != nil || corpus.CheckToken("request", request) != nil {
+		return fault.Permanentf("invalid_reply_subject", "the reply subject does not belong to this request")
+	}
+	return nil
+}
+
+// header returns the frame's header value.
+func (f Frame) header() string {
+	return string(f.Stage) + "/" + strconv.Itoa(f.Attempt) + "/" + strconv.Itoa(f.Seq) + "/" + string(f.Type)
+}
+
+// maxNumber bounds attempts and sequences that are read.
+const maxNumber = 1 << 30
+
+// errFrame is what every malformed frame is.
+var errFrame = errors.New("not a frame")
+
+// ParseFrame reads the frame in a message of a reply subject.
+func ParseFrame(m *nats.Msg) (Frame, error) {
+	f, err := parseHeader(m.Header.Get(HeaderFrame))
+	if err != nil {
+		return Frame{}, err
+	}
+	f.Request = m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
+	f.Data = m.Data
+	return f, nil
+}
+
+func parseHeader(s string) (Frame, error) {
+	parts := strings.SplitN(s, "/", 5)
+	if len(parts) != 4 {
+		return Frame{}, fmt.Errorf("%w: the header has %d parts, not 4", errFrame, len(parts))
+	}
+	f := Frame{Stage: Stage(parts[0]), Type: Type(parts[3])}
+	switch f.Stage {
+	case Retrieve, Generate:
+	default:
+		return Frame{}, fmt.Errorf("%w: unknown stage", errFrame)
+	}
+	switch f.Type {
+	case Sources, Delta, Citation, Usage, KeepAlive, End, Error:
+	default:
+		return Frame{}, fmt.Errorf("%w: unknown type", errFrame)
+	}
+	var err error
+	if f.Attempt, err = parseNumber(parts[1], 1); err != nil {
+		return Frame{}, fmt.Errorf("%w: attempt: %w", errFrame, err)
+	}
+	lowest := 1
+	if f.Type == KeepAlive {
+		lowest = 0
+	}
+	if f.Seq, err = parseNumber(parts[2], lowest); err != nil {
+		return Frame{}, fmt.Errorf("%w: sequence: %w", errFrame, err)
+	}
+	return f, nil
+}
+
+// parseNumber reads a decimal number as [strconv.Itoa] writes it.
+func parseNumber(s string, lowest int) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < lowest || n > maxNumber || strconv.Itoa(n) != s {
+		return 0, errors.New("not a number in range")
+	}
+	return n, nil
+}

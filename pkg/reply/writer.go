@@ -1,0 +1,132 @@
+package reply
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/ragbus/ragbus/pkg/fault"
+)
+
+// ErrEnded is returned for a frame after the end.
+var ErrEnded = errors.New("the answer has ended")
+
+// Publisher sends frames. A *[nats.Conn] is one.
+type Publisher interface {
+	// PublishMsg sends without waiting for anybody.
+	PublishMsg(m *nats.Msg) error
+}
+
+// Writer writes the frames of one stage's attempt. It is safe for concurrent
+// use; frames go out in the order of the calls. An error of its methods is a
+// Transient fault "broker_unavailable" (the attempt is then worthless: what
+// the reader misses is a gap) or [ErrEnded].
+type Writer struct {
+	out     Publisher
+	subject string
+	request string
+	stage   Stage
+	attempt int
+
+	mu    sync.Mutex
+	seq   int
+	ended bool
+}
+
+// NewWriter returns a writer to the reply subject of an event. A subject that
+// is not this request's is a Permanent fault. With the subject "" nobody
+// listens, and the writer accepts everything and sends nothing.
+func NewWriter(out Publisher, subject, request string, stage Stage, attempt int) (*Writer, error) {
+	if subject != "" {
+		if err := CheckSubject(subject, request); err != nil {
+			return nil, err
+		}
+	}
+	return &Writer{out: out, subject: subject, request: request, stage: stage, attempt: max(attempt, 1)}, nil
+}
+
+// Abort tells the reader that a stage was given up after the given attempt,
+// with an error frame of the attempt after it: frames of the failed one may
+// have been sent, and the error must not be taken for one of them. It is
+// what a Buried hook calls; v becomes the frame's JSON.
+func Abort(out Publisher, subject, request string, stage Stage, attempt int, v any) error {
+	w, err := NewWriter(out, subject, request, stage, attempt+1)
+	if err != nil {
+		return err
+	}
+	return w.Error(v)
+}
+
+// Sources sends the passages, as the JSON that the reader gets.
+func (w *Writer) Sources(v any) error { return w.json(Sources, v) }
+
+// Delta sends a piece of the answer's text. Nothing is sent for "".
+func (w *Writer) Delta(text string) error {
+	if text == "" {
+		return nil
+	}
+	return w.send(Delta, []byte(text))
+}
+
+// Citation sends a checked citation as JSON.
+func (w *Writer) Citation(v any) error { return w.json(Citation, v) }
+
+// Usage sends the consumption as JSON.
+func (w *Writer) Usage(v any) error { return w.json(Usage, v) }
+
+// End sends the whole answer as JSON and closes it.
+func (w *Writer) End(v any) error { return w.json(End, v) }
+
+// Error sends why there is no answer as JSON and closes it.
+func (w *Writer) Error(v any) error { return w.json(Error, v) }
+
+// KeepAlive tells the reader that the work goes on. After the end it does nothing.
+func (w *Writer) KeepAlive() error {
+	err := w.send(KeepAlive, nil)
+	if errors.Is(err, ErrEnded) {
+		return nil
+	}
+	return err
+}
+
+func (w *Writer) json(t Type, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fault.As(fault.Permanent, fmt.Errorf("encode %s frame: %w", t, err))
+	}
+	return w.send(t, data)
+}
+
+func (w *Writer) send(t Type, data []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return ErrEnded
+	}
+	seq := w.seq
+	if t != KeepAlive {
+		seq++
+	}
+	if w.subject != "" {
+		f := Frame{Stage: w.stage, Attempt: w.attempt, Seq: seq, Type: t}
+		m := &nats.Msg{Subject: w.subject, Header: nats.Header{HeaderFrame: {f.header()}}, Data: data}
+		if err := w.out.PublishMsg(m); err != nil {
+			return sendFault(t, err)
+		}
+	}
+	w.seq = seq
+	w.ended = t == End || t == Error
+	return nil
+}
+
+func sendFault(t Type, err error) error {
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return fault.Permanentf("frame_too_large", "a part of the answer exceeds the broker's message limit").
+			WithCause(fmt.Errorf("send %s frame: %w", t, err))
+	}
+	return fault.Transientf("broker_unavailable", "the message broker cannot be reached").
+		WithCause(fmt.Errorf("send %s frame: %w", t, err))
+}
