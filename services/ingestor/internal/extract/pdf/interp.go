@@ -329,7 +329,9 @@ func (in *interpreter) add(g glyphInfo, size, em float64) {
 	}
 	width *= em
 	if in.gs.charSpace != 0 && in.gs.size != 0 {
-		width += in.gs.charSpace / math.Abs(in.gs.size) * em
+		// A little spacing belongs to the letters; more of it is how some
+		// producers write the gap between two words.
+		width += min(in.gs.charSpace/math.Abs(in.gs.size), 0.08) * em
 	}
 	along, across := in.angle.turn(x, y)
 	in.glyphs = append(in.glyphs, glyph{

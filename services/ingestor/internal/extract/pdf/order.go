@@ -145,10 +145,29 @@ func columnsOf(segs []segment, x float64) band {
 			right = append(right, s)
 		}
 	}
-	if isProse(left) && isProse(right) {
+	a, b := isProse(left), isProse(right)
+	if a && b || (a || b) && len(left) >= 3 && len(right) >= 3 && !aligned(left, right) {
 		return band{left: left, right: right, columns: true}
 	}
 	return band{left: segs}
+}
+
+// aligned reports whether most lines of the shorter column have a line of the
+// other beside them, as the rows of a table do.
+func aligned(left, right []segment) bool {
+	if len(left) > len(right) {
+		left, right = right, left
+	}
+	beside := 0
+	for i := range left {
+		for j := range right {
+			if math.Abs(left[i].y-right[j].y) < 0.12*left[i].size {
+				beside++
+				break
+			}
+		}
+	}
+	return beside*2 > len(left)
 }
 
 // isProse reports whether segments look like lines of running text: at least
