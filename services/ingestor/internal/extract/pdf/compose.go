@@ -2,30 +2,44 @@ package pdf
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"math"
 	"sort"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/ragbus/ragbus/pkg/fault"
 )
 
-// bodyStyle is how a document sets its running text.
+// bodyStyle is how a document sets its running text, and what it repeats on
+// its pages.
 type bodyStyle struct {
-	size float64
-	bold bool
+	size    float64
+	bold    bool
+	running map[string]bool // running heads and feet, without their numbers
 }
 
-// sampleBody finds the body style from up to three pages spread over the
-// document, so that it does not depend on the order pages are read in.
-func (d *Document) sampleBody(ctx context.Context, n int) (bodyStyle, error) {
+// samplePages returns up to six pages (from 0) spread over a document, in
+// neighbouring pairs, for left and right pages may have different heads.
+func samplePages(total int) []int {
+	var out []int
+	for _, page := range []int{total / 4, total/4 + 1, total / 2, total/2 + 1, total * 3 / 4, total*3/4 + 1} {
+		if page < total && (len(out) == 0 || page > out[len(out)-1]) {
+			out = append(out, page)
+		}
+	}
+	return out
+}
+
+// sampleBody finds the body style from a sample of pages, so that it does not
+// depend on the order pages are read in. Pages that cannot be read say
+// nothing; only the end of ctx is an error.
+func (d *Document) sampleBody(ctx context.Context) (bodyStyle, error) {
 	weights := map[int]int{} // by size in fifths of a point
 	bold, all := 0, 0
-	count := func(page int) error {
+	edges := map[string]int{}
+	for _, page := range samplePages(len(d.pages)) {
 		err := guard(func() error {
-			glyphs, err := d.glyphs(ctx, d.pages[page])
+			glyphs, _, err := d.glyphs(ctx, d.pages[page])
 			for i := range glyphs {
 				weights[int(math.Round(min(glyphs[i].size, 1e6)*5))]++
 				all++
@@ -33,42 +47,63 @@ func (d *Document) sampleBody(ctx context.Context, n int) (bodyStyle, error) {
 					bold++
 				}
 			}
+			all := pageParagraphs(glyphs)
+			for i := range all {
+				if atEdge(i, len(all)) {
+					edges[withoutNumbers(all[i].text)]++
+				}
+			}
 			return err
 		})
-		var f *fault.Error
-		if err != nil && ctx.Err() != nil && !errors.As(err, &f) {
-			return err
-		}
-		return nil // a page that cannot be read says nothing about the body
-	}
-	total := len(d.pages)
-	last := -1
-	for _, page := range []int{total / 4, total / 2, total * 3 / 4} {
-		if page == last {
-			continue
-		}
-		last = page
-		if err := count(page); err != nil {
-			return bodyStyle{}, err
+		if err != nil && ctx.Err() != nil {
+			return bodyStyle{}, fmt.Errorf("read page: %w", err)
 		}
 	}
-	if all == 0 && n-1 != last {
-		if err := count(n - 1); err != nil {
-			return bodyStyle{}, err
-		}
-	}
-	style := bodyStyle{size: 10, bold: bold*2 > all}
+	style := bodyStyle{size: 10, bold: bold*2 > all, running: map[string]bool{}}
 	best := 0
 	for size, weight := range weights {
 		if weight > best || weight == best && float64(size)/5 < style.size {
 			best, style.size = weight, float64(size)/5
 		}
 	}
+	for text, times := range edges {
+		style.running[text] = times > 1
+	}
 	return style, nil
 }
 
-// compose turns the glyphs of a page into its text.
-func compose(glyphs []glyph, body bodyStyle) Page {
+// atEdge reports whether the i-th of n paragraphs may be a page's head or foot.
+func atEdge(i, n int) bool { return i < 2 || i >= n-2 }
+
+func withoutNumbers(text string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, text))
+}
+
+// isRunning reports whether a paragraph at a page's edge is its head or foot.
+func (b *bodyStyle) isRunning(p *paragraph) bool {
+	if b.running[withoutNumbers(p.text)] {
+		return true
+	}
+	_, last, ok := cutLast(p.text)
+	return ok && p.size < 1.3*b.size && strings.Trim(last, "0123456789") == ""
+}
+
+// cutLast splits off the last word.
+func cutLast(text string) (before, last string, ok bool) {
+	i := strings.LastIndexAny(text, " \t")
+	if i < 0 {
+		return "", text, false
+	}
+	return text[:i], text[i+1:], i+1 < len(text)
+}
+
+// pageParagraphs reads the glyphs of a page in order.
+func pageParagraphs(glyphs []glyph) []paragraph {
 	var all []paragraph
 	for _, group := range byDirection(glyphs) {
 		segs := segments(group)
@@ -76,22 +111,29 @@ func compose(glyphs []glyph, body bodyStyle) Page {
 			continue
 		}
 		for _, region := range readingOrder(segs, 0) {
-			all = append(all, paragraphs(lines(region))...)
+			for _, p := range paragraphs(lines(region)) {
+				if p.text != "" {
+					all = append(all, p)
+				}
+			}
 		}
 	}
+	return all
+}
+
+// compose turns the glyphs of a page into its text.
+func compose(glyphs []glyph, body *bodyStyle) Page {
+	all := pageParagraphs(glyphs)
 	var page Page
 	var text strings.Builder
 	runes := 0
 	for i := range all {
 		p := &all[i]
-		if p.text == "" {
-			continue
-		}
 		if text.Len() > 0 {
 			text.WriteString("\n\n")
 			runes += 2
 		}
-		if level := headingLevel(p, body); level > 0 {
+		if level := headingLevel(p, body); level > 0 && !(atEdge(i, len(all)) && body.isRunning(p)) {
 			page.Headings = append(page.Headings, Heading{
 				Start: runes, Level: level, Text: strings.Join(strings.Fields(p.text), " "),
 			})
@@ -109,7 +151,7 @@ func byDirection(glyphs []glyph) [][]glyph {
 	for i := range glyphs {
 		counts[glyphs[i].angle]++
 	}
-	if len(counts) == 1 {
+	if len(counts) <= 1 {
 		return [][]glyph{glyphs}
 	}
 	angles := make([]int16, 0, len(counts))
@@ -136,7 +178,7 @@ func byDirection(glyphs []glyph) [][]glyph {
 // headingLevel returns the level of a paragraph that is set like a heading,
 // else zero: larger than the body, or bold in a body that is not, short, and
 // not a sentence.
-func headingLevel(p *paragraph, body bodyStyle) int {
+func headingLevel(p *paragraph, body *bodyStyle) int {
 	if !p.plain || p.chars > 200 || p.lines > 4 || body.size <= 0 {
 		return 0
 	}

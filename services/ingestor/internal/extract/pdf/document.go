@@ -74,6 +74,10 @@ type Document struct {
 type Page struct {
 	Text     string
 	Headings []Heading // in the order of Text
+	// Unreadable counts characters that the page shows but whose text the
+	// file does not tell; Text lacks them. They are common in scans made
+	// "searchable" badly and in files whose fonts lost their encoding.
+	Unreadable int
 }
 
 // Heading is a paragraph of Text that is set like a heading.
@@ -123,7 +127,7 @@ func (d *Document) Page(ctx context.Context, n int) (Page, error) {
 		return Page{}, fault.NotFoundf("page_not_found", "the document has no page %d", n)
 	}
 	if d.body == nil {
-		body, err := d.sampleBody(ctx, n)
+		body, err := d.sampleBody(ctx)
 		if err != nil {
 			return Page{}, err
 		}
@@ -131,11 +135,12 @@ func (d *Document) Page(ctx context.Context, n int) (Page, error) {
 	}
 	var page Page
 	err := guard(func() error {
-		glyphs, err := d.glyphs(ctx, d.pages[n-1])
+		glyphs, unreadable, err := d.glyphs(ctx, d.pages[n-1])
 		if err != nil {
 			return err
 		}
-		page = compose(glyphs, *d.body)
+		page = compose(glyphs, d.body)
+		page.Unreadable = unreadable
 		return nil
 	})
 	if err == nil {
@@ -159,24 +164,24 @@ func guard(f func() error) (err error) {
 }
 
 // glyphs runs a page's content.
-func (d *Document) glyphs(ctx context.Context, p pageNode) ([]glyph, error) {
+func (d *Document) glyphs(ctx context.Context, p pageNode) (glyphs []glyph, unreadable int, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("read page: %w", err)
+		return nil, 0, fmt.Errorf("read page: %w", err)
 	}
 	if p.v.IsNull() {
-		return nil, errors.New("the page's object is missing")
+		return nil, 0, errors.New("the page's object is missing")
 	}
 	content, err := d.content(p.v.Key("Contents"))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	in := &interpreter{doc: d, ctx: ctx, bytes: int64(len(content)), box: p.box}
 	in.gs = graphics{ctm: identity(), scale: 1}
 	in.text, in.line = identity(), identity()
 	if err := in.run(content, &resources{v: p.resources}, 0); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return in.glyphs, nil
+	return in.glyphs, in.unread, nil
 }
 
 // content joins a page's content streams. Damaged ones are left out unless all are.

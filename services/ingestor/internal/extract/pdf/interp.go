@@ -304,6 +304,9 @@ func (in *interpreter) show(s []byte) error {
 			}
 			in.add(g, height*f.emHeight, em)
 		}
+		if g.text == "" && g.width > 0 && !space {
+			in.unread++
+		}
 		if f.vertical {
 			in.advance(0, -(in.gs.size + spacing))
 		} else {

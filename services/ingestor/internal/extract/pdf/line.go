@@ -14,6 +14,7 @@ type line struct {
 	x0, x1 float64
 	y      float64
 	size   float64
+	mean   float64 // mean size of its characters
 	text   string
 	first  float64 // width of its first word
 	cells  int     // parts separated by wide gaps
@@ -114,9 +115,14 @@ const cellGap = 1.7
 func (l *line) compose() {
 	sort.SliceStable(l.segs, func(i, j int) bool { return l.segs[i].x0 < l.segs[j].x0 })
 	rtl := false
+	chars := 0
 	for i := range l.segs {
-		rtl = rtl || l.segs[i].rtl
+		s := &l.segs[i]
+		rtl = rtl || s.rtl
+		chars += s.chars
+		l.mean += s.size * float64(s.chars)
 	}
+	l.mean /= float64(max(chars, 1))
 	glyphs := l.segs[0].glyphs
 	if len(l.segs) > 1 || rtl {
 		glyphs = nil

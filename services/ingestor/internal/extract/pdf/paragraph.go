@@ -10,13 +10,12 @@ import (
 
 // paragraph is a run of lines that belong together.
 type paragraph struct {
-	text    string
-	lines   int
-	size    float64
-	bold    bool
-	plain   bool // running text: neither table rows nor a list
-	chars   int
-	centred bool
+	text  string
+	lines int
+	size  float64 // mean of its characters
+	bold  bool
+	plain bool // running text: neither table rows nor a list
+	chars int
 }
 
 // join says how a line follows the one before it.
@@ -163,14 +162,15 @@ func endsSentence(text string) bool {
 }
 
 func newParagraph(ls []line, joins []join) paragraph {
-	p := paragraph{lines: len(ls), plain: true, bold: true, centred: true}
+	p := paragraph{lines: len(ls), plain: true, bold: true}
 	var text strings.Builder
 	for i := range ls {
 		l := &ls[i]
-		p.size = max(p.size, l.size)
 		p.bold = p.bold && l.bold
 		p.plain = p.plain && l.cells <= 1 && !l.leader
-		p.chars += utf8.RuneCountInString(l.text)
+		chars := utf8.RuneCountInString(l.text)
+		p.chars += chars
+		p.size += l.mean * float64(chars)
 		if i == 0 {
 			text.WriteString(l.text)
 			continue
@@ -188,6 +188,7 @@ func newParagraph(ls []line, joins []join) paragraph {
 		text.Reset()
 		text.WriteString(whole)
 	}
+	p.size /= float64(max(p.chars, 1))
 	p.text = strings.ReplaceAll(text.String(), "\u00AD", "")
 	return p
 }
