@@ -47,6 +47,7 @@ type interpreter struct {
 	ops    int
 	bytes  int64 // decoded so far
 	chars  int
+	unread int        // characters whose text nothing tells
 	box    [4]float64 // glyphs that start outside are not seen; all zero: no box
 	marks  []mark
 	glyphs []glyph
