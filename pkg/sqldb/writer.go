@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+
+	"github.com/ragbus/ragbus/pkg/fault"
 )
 
 // writer runs the writes of all callers on one connection, many in one
@@ -171,7 +173,7 @@ func (w *writer) sync(ctx context.Context, group []*job) error {
 func (w *writer) runJob(ctx context.Context, j *job, shared bool) error {
 	if shared {
 		if err := w.s.run(ctx, "savepoint job"); err != nil {
-			return fmt.Errorf("savepoint: %w", err)
+			return lost(err)
 		}
 	}
 	j.call(&Tx{s: w.s})
@@ -180,13 +182,19 @@ func (w *writer) runJob(ctx context.Context, j *job, shared bool) error {
 	}
 	if j.failed() {
 		if err := w.s.run(ctx, "rollback to job"); err != nil {
-			return fmt.Errorf("undo one of several writes: %w", err)
+			return lost(err)
 		}
 	}
 	if err := w.s.run(ctx, "release job"); err != nil {
-		return fmt.Errorf("release savepoint: %w", err)
+		return lost(err)
 	}
 	return nil
+}
+
+// lost is what writes are told whose transaction SQLite undid because of
+// another one, as it does when the disk is full.
+func lost(err error) error {
+	return fault.Transientf("write_lost", "the write was undone with others; try again").WithCause(err)
 }
 
 // call runs the job's function and keeps a panic for its caller.
