@@ -1,0 +1,188 @@
+// Package cli is the command line of Ragbus: everything but serving goes
+// through the public HTTP API of a running server.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ragbus/ragbus/cmd/ragbus/internal/client"
+	"github.com/ragbus/ragbus/pkg/config"
+)
+
+// Exit codes of every command.
+const (
+	ExitOK    = 0
+	ExitError = 1
+	ExitUsage = 2
+)
+
+// errFailed ends a command with [ExitError] after it has said why.
+var errFailed = errors.New("failed")
+
+// UsageError is an error of the caller's: it ends with [ExitUsage].
+type UsageError struct{ Err error }
+
+// Error returns the cause's text.
+func (e UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e UsageError) Unwrap() error { return e.Err }
+
+// IO is what a command reads and writes.
+type IO struct {
+	Vars   config.Vars
+	Out    io.Writer
+	Err    io.Writer
+	Colour bool
+}
+
+// app is what the commands share.
+type app struct {
+	io     IO
+	server string
+	json   bool
+}
+
+// Serve runs the server; it is given by main, which knows the services.
+type Serve func(ctx context.Context, vars config.Vars, out, log io.Writer, sample bool) error
+
+// Run executes one command line and returns the exit code.
+func Run(ctx context.Context, std IO, args []string, version string, serve Serve, settings func(config.Vars) ([]config.Setting, error)) int {
+	a := &app{io: std}
+	root := &cobra.Command{
+		Use:   "ragbus",
+		Short: "Answers from your documents, with citations that hold",
+		Long: `Ragbus answers questions from your own documents, with citations that hold.
+
+Start a server with "ragbus serve", then feed it and ask it:
+
+  ragbus ingest ./handbook
+  ragbus ask "how many days of leave do I have?"`,
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetArgs(args)
+	root.SetOut(std.Out)
+	root.SetErr(std.Err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return UsageError{err} })
+	root.PersistentFlags().StringVar(&a.server, "server", "http://127.0.0.1:8080", "address of the server")
+	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON instead of text")
+	root.AddCommand(a.serveCommand(serve), a.ingestCommand(), a.askCommand(), a.searchCommand(), a.documentsCommand(),
+		a.statusCommand(), a.configCommand(settings), a.versionCommand(version))
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.Is(err, errFailed):
+		return ExitError
+	}
+	fmt.Fprintln(std.Err, "ragbus:", err)
+	var usage UsageError
+	if errors.As(err, &usage) || isUsage(err) {
+		return ExitUsage
+	}
+	return ExitError
+}
+
+// isUsage recognises cobra's own complaints, which have no type.
+func isUsage(err error) bool {
+	for _, start := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires at least"} {
+		if len(err.Error()) >= len(start) && err.Error()[:len(start)] == start {
+			return true
+		}
+	}
+	return false
+}
+
+// call runs do with a client of the chosen server.
+func (a *app) call(do func(*client.Client) error) error {
+	c, err := client.New(a.server)
+	if err != nil {
+		return UsageError{err}
+	}
+	defer c.Close()
+	return do(c)
+}
+
+// print writes v as JSON when asked for, else as text.
+func (a *app) print(v any, text func(io.Writer)) error {
+	if !a.json {
+		text(a.io.Out)
+		return nil
+	}
+	enc := json.NewEncoder(a.io.Out)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+// dim and bold mark text on a terminal that shows it.
+func (a *app) dim(s string) string  { return a.mark("2", s) }
+func (a *app) bold(s string) string { return a.mark("1", s) }
+
+func (a *app) mark(code, s string) string {
+	if !a.io.Colour {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+func (a *app) serveCommand(serve Serve) *cobra.Command {
+	var sample bool
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run all four services in this process, on embedded parts",
+		Long: `Run gateway, retriever, generator and ingestor in this process. Without settings everything is embedded: the
+message broker, the database, the index, the embedding model. "ragbus config" lists the settings.`,
+		Example: "  ragbus serve\n  RAGBUS_HTTP_ADDR=127.0.0.1:9000 RAGBUS_DATA_DIR=/var/lib/ragbus ragbus serve",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), a.io.Vars, a.io.Out, a.io.Err, sample)
+		},
+	}
+	c.Flags().BoolVar(&sample, "sample", false, "on an empty data directory, ingest a small sample library and ask it a question")
+	return c
+}
+
+func (a *app) versionCommand(version string) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Example: "  ragbus version --json", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return a.print(map[string]string{"version": version}, func(w io.Writer) { fmt.Fprintln(w, "ragbus", version) })
+		},
+	}
+}
+
+func (a *app) configCommand(settings func(config.Vars) ([]config.Setting, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: "config", Short: "Print the effective settings, secrets redacted", Example: "  ragbus config", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			list, problem := settings(a.io.Vars)
+			err := a.print(list, func(w io.Writer) {
+				for _, s := range list {
+					value := s.Value
+					if value == "" {
+						value = a.dim("(not set)")
+					}
+					line := fmt.Sprintf("%-32s %s", s.Name, value)
+					if s.Source != "default" && s.Source != s.Name {
+						line += a.dim(" from " + s.Source)
+					}
+					fmt.Fprintln(w, line)
+				}
+			})
+			if problem != nil {
+				return UsageError{problem}
+			}
+			return err
+		},
+	}
+}

@@ -1,0 +1,247 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ragbus/ragbus/cmd/ragbus/internal/client"
+	"github.com/ragbus/ragbus/pkg/corpus"
+)
+
+// uploads is how many files are sent at once.
+const uploads = 4
+
+// waitStep is how long one request waits for a document, in the API's form.
+const waitStep = "30s"
+
+// result is what became of one file.
+type result struct {
+	Path     string           `json:"path"`
+	Document *client.Document `json:"document,omitempty"`
+	// New is false when the server had the same bytes already.
+	New   bool   `json:"new"`
+	Error string `json:"error,omitempty"`
+}
+
+func (r result) failed() bool {
+	return r.Error != "" || r.Document != nil && r.Document.Status == "failed"
+}
+
+func (a *app) ingestCommand() *cobra.Command {
+	var collection string
+	var noWait bool
+	c := &cobra.Command{
+		Use:   "ingest PATH…",
+		Short: "Upload files and folders and wait until they can be searched",
+		Long: `Upload files, and all files in folders (hidden ones excepted), and wait until they can be searched. A file keeps
+its document id as long as its path stays the same, so that ingesting a changed file replaces its old version, and an
+unchanged one costs nothing. Exits with 1 when a file failed.`,
+		Example: "  ragbus ingest ./handbook report.pdf\n  ragbus ingest --collection legal ~/contracts",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			paths, err := files(args)
+			if err != nil {
+				return UsageError{err}
+			}
+			return a.call(func(c *client.Client) error {
+				results := a.ingest(cmd.Context(), c, paths, collection, !noWait)
+				return a.report(results)
+			})
+		},
+	}
+	c.Flags().StringVar(&collection, "collection", corpus.DefaultCollection, "collection to put the documents in")
+	c.Flags().BoolVar(&noWait, "no-wait", false, "do not wait until the documents can be searched")
+	return c
+}
+
+// files lists what the arguments name, in order.
+func files(args []string) ([]string, error) {
+	var out []string
+	for _, arg := range args {
+		err := filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case path != arg && strings.HasPrefix(d.Name(), "."):
+				if d.IsDir() {
+					return filepath.SkipDir
+				}
+				return nil
+			case d.Type().IsRegular() || path == arg && !d.IsDir():
+				out = append(out, path)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", arg, err)
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("no file is there")
+	}
+	return out, nil
+}
+
+// documentID derives a document's id from its absolute path, so that the
+// next version of the file is the next version of the document.
+func documentID(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return corpus.DeriveID("file", filepath.ToSlash(path))
+}
+
+func (a *app) ingest(ctx context.Context, c *client.Client, paths []string, collection string, wait bool) []result {
+	results := make([]result, len(paths))
+	next := make(chan int)
+	var mu sync.Mutex
+	var workers sync.WaitGroup
+	done := 0
+	for range min(uploads, len(paths)) {
+		workers.Go(func() {
+			for i := range next {
+				results[i] = ingestFile(ctx, c, paths[i], collection, wait)
+				mu.Lock()
+				done++
+				a.progress(results[i], done, len(paths))
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range paths {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	return results
+}
+
+func (a *app) progress(r result, done, total int) {
+	if a.json {
+		return
+	}
+	status := r.Error
+	switch {
+	case status != "":
+	case r.Document.Status == "indexed":
+		status = fmt.Sprintf("indexed, %d chunks", r.Document.Progress.Chunks)
+		if !r.New {
+			status += ", unchanged"
+		}
+	default:
+		status = r.Document.Status
+	}
+	fmt.Fprintf(a.io.Err, "%s %s: %s\n", a.dim(fmt.Sprintf("[%d/%d]", done, total)), r.Path, status)
+}
+
+func ingestFile(ctx context.Context, c *client.Client, path, collection string, wait bool) result {
+	r := result{Path: path}
+	file := client.File{
+		Name: path,
+		Open: func() (io.ReadCloser, error) { return os.Open(path) }, //nolint:gosec // the caller's own file
+		Fields: map[string]string{
+			"id": documentID(path), "collection": collection,
+		},
+	}
+	doc, isNew, err := uploadPatiently(ctx, c, file)
+	if err == nil && wait {
+		doc, err = await(ctx, c, doc)
+	}
+	if err != nil {
+		r.Error = err.Error()
+		return r
+	}
+	r.Document, r.New = &doc, isNew
+	return r
+}
+
+// uploadPatiently tries again as long as the server says that it is only busy.
+func uploadPatiently(ctx context.Context, c *client.Client, f client.File) (client.Document, bool, error) {
+	for attempt := 0; ; attempt++ {
+		doc, isNew, err := c.Upload(ctx, f)
+		var p *client.Problem
+		if !errors.As(err, &p) || p.Status != http.StatusTooManyRequests && p.Status != http.StatusServiceUnavailable || attempt == 10 {
+			return doc, isNew, err
+		}
+		pause := time.NewTimer(max(time.Second, time.Duration(p.RetryAfter*float64(time.Second))))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return doc, isNew, ctx.Err()
+		case <-pause.C:
+		}
+	}
+}
+
+// await returns the document once it is settled.
+func await(ctx context.Context, c *client.Client, doc client.Document) (client.Document, error) {
+	for !doc.Settled() {
+		path := "/v1/documents/" + doc.ID
+		doc = client.Document{}
+		if err := c.Do(ctx, http.MethodGet, path, url.Values{"wait": {waitStep}}, nil, &doc); err != nil {
+			return doc, err
+		}
+	}
+	return doc, nil
+}
+
+// report prints what failed and why.
+func (a *app) report(results []result) error {
+	failed := 0
+	for _, r := range results {
+		if r.failed() {
+			failed++
+		}
+	}
+	err := a.print(results, func(w io.Writer) {
+		fmt.Fprintf(w, "%d of %d documents are in.\n", len(results)-failed, len(results))
+		if failed == 0 {
+			return
+		}
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "\nFAILED\tCODE\tWHY")
+		for _, r := range results {
+			switch {
+			case r.Error != "":
+				fmt.Fprintf(table, "%s\t-\t%s\n", r.Path, r.Error)
+			case r.failed() && r.Document.Error != nil:
+				fmt.Fprintf(table, "%s\t%s\t%s\n", r.Path, r.Document.Error.Code, r.Document.Error.Message)
+			}
+		}
+		_ = table.Flush() //nolint:errcheck // nobody is left to tell
+	})
+	if err == nil && failed > 0 {
+		return errFailed
+	}
+	return err
+}
+
+// oneLine is a document in a list.
+func oneLine(d client.Document) string {
+	why := ""
+	if d.Error != nil {
+		why = d.Error.Message
+	}
+	return fmt.Sprintf("%s\t%s\t%s\t%d/%d\t%s\t%s", d.ID, d.Status, d.Collection, d.Progress.Embedded, d.Progress.Chunks, d.Title, why)
+}
+
+// indent writes v as JSON for people.
+func indent(w io.Writer, v any) {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(v) //nolint:errcheck,errchkjson // plain data to a terminal
+}

@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/ragbus/ragbus/cmd/ragbus/internal/client"
+)
+
+// serverStatus is what `ragbus status` prints.
+type serverStatus struct {
+	Health client.Health `json:"health"`
+	Queues []queue       `json:"queues"`
+}
+
+// queue is one consumer's state, read from the server's metrics.
+type queue struct {
+	Consumer      string  `json:"consumer"`
+	Waiting       float64 `json:"waiting"`
+	InWork        float64 `json:"in_work"`
+	Free          float64 `json:"free"`
+	OldestSeconds float64 `json:"oldest_seconds"`
+}
+
+// status asks for health, which is 503 when something is wrong, and metrics.
+func status(ctx context.Context, c *client.Client) (serverStatus, error) {
+	var s serverStatus
+	err := c.Do(ctx, http.MethodGet, "/health", nil, nil, &s.Health)
+	var unwell *client.Unwell
+	if errors.As(err, &unwell) {
+		s.Health, err = unwell.Health, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	text, err := c.Text(ctx, "/metrics")
+	if err != nil {
+		return s, err
+	}
+	s.Queues, err = queues(text)
+	return s, err
+}
+
+// queues reads the ragbus_queue_* metrics.
+func queues(text string) ([]queue, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("read the metrics: %w", err)
+	}
+	byName := map[string]*queue{}
+	for name, pick := range map[string]func(*queue) *float64{
+		"ragbus_queue_waiting":        func(q *queue) *float64 { return &q.Waiting },
+		"ragbus_queue_in_work":        func(q *queue) *float64 { return &q.InWork },
+		"ragbus_queue_free_slots":     func(q *queue) *float64 { return &q.Free },
+		"ragbus_queue_oldest_seconds": func(q *queue) *float64 { return &q.OldestSeconds },
+	} {
+		family, ok := families[name]
+		if !ok {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			for _, label := range m.GetLabel() {
+				if label.GetName() != "consumer" {
+					continue
+				}
+				if byName[label.GetValue()] == nil {
+					byName[label.GetValue()] = &queue{Consumer: label.GetValue()}
+				}
+				*pick(byName[label.GetValue()]) = m.GetGauge().GetValue()
+			}
+		}
+	}
+	out := make([]queue, 0, len(byName))
+	for _, q := range byName {
+		out = append(out, *q)
+	}
+	slices.SortFunc(out, func(a, b queue) int { return strings.Compare(a.Consumer, b.Consumer) })
+	return out, nil
+}

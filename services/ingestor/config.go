@@ -1,0 +1,71 @@
+package ingestor
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/ragbus/ragbus/pkg/config"
+	"github.com/ragbus/ragbus/services/ingestor/internal/dataref"
+)
+
+// Config is the operator's part.
+type Config struct {
+	// ExtractSlots is how many documents are read at once, each in a process
+	// of its own. Default: one for each core, at most 4.
+	ExtractSlots int `env:"RAGBUS_EXTRACT_SLOTS"`
+	// EmbedSlots is how many batches are embedded and indexed at once. Default 4.
+	EmbedSlots int `env:"RAGBUS_EMBED_SLOTS"`
+	// TempDir is where documents are copied to while they are read; "" is the system's.
+	TempDir string `env:"RAGBUS_TEMP_DIR"`
+	// DatarefPrefixes are the folders that events may point into, as file:// URLs. Default none.
+	DatarefPrefixes []string `env:"RAGBUS_DATAREF_PREFIXES"`
+	// MaxDocumentBytes bounds a document that an event points to. Default 100 MiB.
+	MaxDocumentBytes config.Bytes `env:"RAGBUS_MAX_UPLOAD_BYTES"`
+	// Lease is after which a document that does not move is given to work again. Default 2 min.
+	Lease time.Duration `env:"RAGBUS_INGEST_LEASE"`
+	// SweepInterval is how often stalled documents are looked for, on average. Default 30 s.
+	SweepInterval time.Duration `env:"RAGBUS_SWEEP_INTERVAL"`
+	// PullWait is how long one request for work waits at the broker. Default the worker's.
+	PullWait time.Duration `env:"RAGBUS_PULL_WAIT"`
+}
+
+// WithDefaults returns a copy with every unset field filled in.
+func (c Config) WithDefaults() Config {
+	if c.ExtractSlots == 0 {
+		c.ExtractSlots = min(runtime.GOMAXPROCS(0), 4)
+	}
+	if c.EmbedSlots == 0 {
+		c.EmbedSlots = 4
+	}
+	if c.MaxDocumentBytes == 0 {
+		c.MaxDocumentBytes = 100 << 20
+	}
+	if c.Lease == 0 {
+		c.Lease = 2 * time.Minute
+	}
+	if c.SweepInterval == 0 {
+		c.SweepInterval = 30 * time.Second
+	}
+	return c
+}
+
+// Validate implements config.Validator. What is not set has its default.
+func (c Config) Validate() error {
+	c = c.WithDefaults()
+	var problems []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.ExtractSlots > 0 && c.ExtractSlots <= 64, "RAGBUS_EXTRACT_SLOTS: %d is not between 1 and 64", c.ExtractSlots)
+	check(c.EmbedSlots > 0 && c.EmbedSlots <= 256, "RAGBUS_EMBED_SLOTS: %d is not between 1 and 256", c.EmbedSlots)
+	check(c.Lease >= time.Second, "RAGBUS_INGEST_LEASE: %s is less than a second", c.Lease)
+	check(c.SweepInterval >= 100*time.Millisecond, "RAGBUS_SWEEP_INTERVAL: %s is less than 100ms", c.SweepInterval)
+	if _, err := dataref.New(c.DatarefPrefixes); err != nil {
+		problems = append(problems, fmt.Errorf("RAGBUS_DATAREF_PREFIXES: %w", err))
+	}
+	return errors.Join(problems...)
+}

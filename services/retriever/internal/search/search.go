@@ -1,0 +1,202 @@
+// Package search turns a question into the passages that a caller may see,
+// best first: embed, search the index, check every hit against the catalog,
+// drop near-duplicates.
+package search
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ragbus/ragbus/pkg/catalog"
+	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/embed"
+	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/vector"
+)
+
+// spare is how many hits are fetched beyond the limit, to replace those that
+// turn out to be near-duplicates or gone.
+const spare = 6
+
+// finder is what search reads of the catalog.
+type finder interface {
+	Find(ctx context.Context, scope corpus.Scope, refs []corpus.ChunkRef) ([]catalog.Found, error)
+}
+
+// Searcher finds passages. It is safe for concurrent use.
+type Searcher struct {
+	embedder embed.Embedder
+	index    vector.Store
+	catalog  finder
+}
+
+// New returns a Searcher over an index that was filled with the embedder's vectors.
+func New(embedder embed.Embedder, index vector.Store, catalog finder) *Searcher {
+	return &Searcher{embedder: embedder, index: index, catalog: catalog}
+}
+
+// Request asks for passages.
+type Request struct {
+	Scope       corpus.Scope
+	Query       string
+	Collections []string
+	Filter      corpus.Filter
+	Mode        vector.Mode
+	// Limit is the number of passages wanted, 1 to 100.
+	Limit int
+}
+
+// Result is what was found.
+type Result struct {
+	// Passages are ordered by score and free of near-duplicates.
+	Passages []corpus.Passage
+	// Relevant is false when the best passage is surely unrelated to the
+	// query by the measure of the embedding model.
+	Relevant bool
+	// Degraded names the legs that had to be left out.
+	Degraded []string
+	// Embedding and Searching are the times spent in each step.
+	Embedding, Searching time.Duration
+}
+
+// DegradedDense says in a Result that the dense leg was left out.
+const DegradedDense = "dense"
+
+// Search finds passages. When the embedder fails, a hybrid search goes on
+// with keywords alone and says so; a dense one fails.
+func (s *Searcher) Search(ctx context.Context, r Request) (Result, error) {
+	var out Result
+	q := vector.Query{
+		Scope: r.Scope, Collections: r.Collections, Filter: r.Filter, Mode: r.Mode, Text: r.Query,
+		Fusion: s.embedder.Profile().Fusion, Limit: r.Limit + spare,
+	}
+	if r.Mode != vector.Keyword {
+		started := time.Now()
+		vectors, err := s.embedder.Embed(ctx, embed.Query, []string{r.Query})
+		out.Embedding = time.Since(started)
+		switch {
+		case err == nil:
+			q.Dense = vectors[0]
+		case r.Mode == vector.Dense || ctx.Err() != nil:
+			return Result{}, fmt.Errorf("embed the query: %w", err)
+		default:
+			q.Mode, out.Degraded = vector.Keyword, []string{DegradedDense}
+		}
+	}
+	started := time.Now()
+	hits, found, err := s.find(ctx, q)
+	if err != nil {
+		return Result{}, err
+	}
+	out.Passages = passages(hits, found, r.Limit)
+	out.Searching = time.Since(started)
+	out.Relevant = s.relevant(q, hits)
+	return out, nil
+}
+
+// find searches and checks the hits against the catalog. A version that was
+// swept between the two is searched for once more: the index has its
+// successor by then.
+func (s *Searcher) find(ctx context.Context, q vector.Query) ([]vector.Hit, []catalog.Found, error) {
+	for attempt := 0; ; attempt++ {
+		hits, err := s.index.Search(ctx, q)
+		if err != nil {
+			return nil, nil, fmt.Errorf("search the index: %w", err)
+		}
+		refs := make([]corpus.ChunkRef, len(hits))
+		for i, h := range hits {
+			refs[i] = h.Ref
+		}
+		found, err := s.catalog.Find(ctx, q.Scope, refs)
+		if err != nil {
+			return nil, nil, fmt.Errorf("look up %d hits: %w", len(refs), err)
+		}
+		if len(found) == len(hits) || attempt > 0 {
+			return hits, found, nil
+		}
+	}
+}
+
+// relevant is false only when the model's cosine says so for certain.
+func (s *Searcher) relevant(q vector.Query, hits []vector.Hit) bool {
+	if len(hits) == 0 {
+		return false
+	}
+	if q.Dense == nil {
+		return true
+	}
+	for _, h := range hits {
+		if h.Dense == nil || *h.Dense >= s.embedder.Profile().MinScore {
+			return true
+		}
+	}
+	return false
+}
+
+// passages joins hits with what the catalog knows of them, in the hits' order.
+func passages(hits []vector.Hit, found []catalog.Found, limit int) []corpus.Passage {
+	byRef := make(map[corpus.ChunkRef]vector.Hit, len(hits))
+	for _, h := range hits {
+		byRef[h.Ref] = h
+	}
+	found = oneVersionEach(found)
+	out := make([]corpus.Passage, 0, min(limit, len(found)))
+	var seen fingerprints
+	for _, f := range found {
+		if len(out) == limit {
+			break
+		}
+		if seen.nearDuplicate(f.Chunk.Text) {
+			continue
+		}
+		out = append(out, passage(byRef[f.Chunk.ChunkRef], f))
+	}
+	return out
+}
+
+// oneVersionEach drops the hits of all but one version of a document. Two
+// meet when a new version went live between the legs of one search.
+func oneVersionEach(found []catalog.Found) []catalog.Found {
+	chosen := make(map[string]string, len(found))
+	for _, f := range found {
+		if _, ok := chosen[f.Document.ID]; !ok || f.Chunk.Version == f.Document.LiveVersion {
+			chosen[f.Document.ID] = f.Chunk.Version
+		}
+	}
+	out := make([]catalog.Found, 0, len(found))
+	for _, f := range found {
+		if chosen[f.Document.ID] == f.Chunk.Version {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func passage(h vector.Hit, f catalog.Found) corpus.Passage {
+	p := corpus.Passage{
+		ID: f.Chunk.ID(), DocumentID: f.Document.ID, Version: f.Chunk.Version, Title: f.Document.Title,
+		Section: f.Chunk.Section, CharStart: f.Chunk.CharStart, CharEnd: f.Chunk.CharEnd, Text: f.Chunk.Text,
+		Score: h.Score, Scores: corpus.Scores{Keyword: h.Keyword, Dense: h.Dense},
+	}
+	if f.Document.Source != "" {
+		p.Source = &f.Document.Source
+	}
+	if f.Chunk.Page > 0 {
+		p.PageStart, p.PageEnd = &f.Chunk.Page, &f.Chunk.Page
+	}
+	return p
+}
+
+// CheckQuery returns an Invalid fault unless the mode is known.
+func CheckQuery(mode vector.Mode, limit int) error {
+	switch mode {
+	case vector.Hybrid, vector.Keyword, vector.Dense:
+	default:
+		return fault.Invalidf("invalid_mode", "mode is %q; use hybrid, keyword or dense", mode).WithField("mode")
+	}
+	if limit < 1 || limit > 100 {
+		return fault.Invalidf("invalid_limit", "limit is %d; use 1 to 100", limit).WithField("limit")
+	}
+	return nil
+}
