@@ -5,7 +5,8 @@
 //
 // Text is folded (NFKC, lower case) and cut by script: letters and digits
 // make words; Han, kana, Hangul, Thai, Lao, Khmer and Burmese, which have no
-// or unhelpful spaces, make overlapping pairs. Words are stemmed. Scripts
+// or unhelpful spaces, make overlapping pairs, and ideographs and Hangul also
+// single characters, for questions of one. Words are stemmed. Scripts
 // with one analysis (Greek, Cyrillic, Arabic) need no detection; for Latin
 // words of a passage the language is detected from its function words, and
 // the language is part of the term's id. A question is too short to detect
@@ -43,7 +44,8 @@ type Term struct {
 type Analysis struct {
 	// Terms without stop words, in ascending order of id.
 	Terms []Term
-	// Length is the sum of the counts: BM25's document length.
+	// Length is BM25's document length: the sum of the counts, without the
+	// single characters of runs that made pairs.
 	Length int
 	// Words counts all words, stop words included (pairs, where pairs are made).
 	Words int
@@ -92,6 +94,11 @@ func (a *Analyzer) Analyze(text string) Analysis {
 		s.ids = a.appendTerms(s, s.ids, s.tokens[i], out.Language)
 	}
 	out.Length = len(s.ids)
+	for _, t := range s.tokens {
+		if t.script == ideograph || t.script == hangul {
+			s.ids = appendSingles(s.ids, s.folded[t.start:t.end])
+		}
+	}
 	out.Terms = count(s.ids)
 	return out
 }

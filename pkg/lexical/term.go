@@ -12,6 +12,7 @@ import (
 const (
 	plainTag byte = iota
 	pairTag
+	singleTag
 	greekTag
 	cyrillicTag
 	arabicTag
@@ -83,13 +84,28 @@ func tagOf(s script, l Language) byte {
 func appendPairs(ids []uint32, run []byte) []uint32 {
 	first, end := 0, nextCharacter(run, 0)
 	if end == len(run) {
-		return append(ids, termID(pairTag, run))
+		return append(ids, termID(singleTag, run))
 	}
 	for end < len(run) {
 		second := end
 		end = nextCharacter(run, second)
 		ids = append(ids, termID(pairTag, run[first:end]))
 		first = second
+	}
+	return ids
+}
+
+// appendSingles appends an id for each character of a run that made pairs.
+func appendSingles(ids []uint32, run []byte) []uint32 {
+	at, end := 0, nextCharacter(run, 0)
+	if end == len(run) {
+		return ids
+	}
+	for at < len(run) {
+		ids = append(ids, termID(singleTag, run[at:end]))
+		if at = end; at < len(run) {
+			end = nextCharacter(run, at)
+		}
 	}
 	return ids
 }

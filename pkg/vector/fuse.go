@@ -100,14 +100,14 @@ func fuseRanks(union []Hit, weight float64, keyword, dense []Hit) {
 type interval struct{ least, greatest float64 }
 
 func rangeOf(leg []Hit, score func(Hit) *float64) interval {
-	r, any := interval{}, false
+	r, known := interval{}, false
 	for _, h := range leg {
 		s := score(h)
 		if s == nil {
 			continue
 		}
-		if !any {
-			r, any = interval{*s, *s}, true
+		if !known {
+			r, known = interval{*s, *s}, true
 			continue
 		}
 		r.least, r.greatest = min(r.least, *s), max(r.greatest, *s)

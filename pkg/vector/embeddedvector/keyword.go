@@ -12,7 +12,7 @@ import (
 func (r *run) keyword(ctx context.Context, depth int) ([]found, error) {
 	r.scratch.scores = zeroed(r.scratch.scores, r.chunks)
 	terms := r.words.Query(r.query.Text, r.languages)
-	any := false
+	known := false
 	for _, t := range terms {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -21,10 +21,10 @@ func (r *run) keyword(ctx context.Context, depth int) ([]found, error) {
 		if holding == 0 {
 			continue
 		}
-		any = true
+		known = true
 		r.add(t.ID, float32(float64(t.Count)*lexical.IDF(r.live, holding)))
 	}
-	if !any {
+	if !known {
 		return nil, nil
 	}
 	return r.topScores(depth), nil
