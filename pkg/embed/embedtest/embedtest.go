@@ -33,8 +33,8 @@ type Caps struct {
 // for a busy machine, and far below what the interrupted work would take.
 const prompt = 2 * time.Second
 
-// Run runs the suite. open returns an embedder to share between parallel
-// cases of one group and registers its own cleanup with t.
+// Run runs the suite. open is called by each case, which run in parallel, and
+// may return the same embedder every time; it registers its own cleanup.
 func Run(t *testing.T, open func(t *testing.T) embed.Embedder, caps Caps) {
 	t.Helper()
 	if caps.Tolerance == 0 {
@@ -91,7 +91,7 @@ func (s suite) check(vectors [][]float32, texts int) error {
 		if want := s.Profile().Dimensions; len(v) != want {
 			return fmt.Errorf("vector %d has %d dimensions, want %d", i, len(v), want)
 		}
-		if length := math.Sqrt(dot(v, v)); !(math.Abs(length-1) < 1e-3) {
+		if length := math.Sqrt(dot(v, v)); math.IsNaN(length) || math.Abs(length-1) > 1e-3 {
 			return fmt.Errorf("vector %d has length %v, want 1", i, length)
 		}
 	}

@@ -258,7 +258,6 @@ func TestClosingAnUnusedEmbedderKeepsItFromStarting(t *testing.T) {
 	}
 }
 
-//nolint:paralleltest // AllocsPerRun counts the allocations of the whole process
 func TestASteadyQueryAllocatesLittle(t *testing.T) {
 	e := open(t, 1)
 	texts := []string{"How often are buffers made anew?"}

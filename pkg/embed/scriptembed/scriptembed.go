@@ -115,7 +115,7 @@ func vector(text string, dimensions int) []float32 {
 	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) }) {
 		element := 0
 		if dimensions > 1 {
-			element = 1 + int(hash(word)%uint64(dimensions-1)) //nolint:gosec // below dimensions
+			element = 1 + int(hash(word)%uint64(dimensions-1))
 		}
 		squares += float64(2*out[element] + 1)
 		out[element]++
@@ -135,7 +135,7 @@ func vector(text string, dimensions int) []float32 {
 func hash(word string) uint64 {
 	h := uint64(14695981039346656037)
 	for _, r := range word {
-		h = (h ^ uint64(unicode.ToLower(r))) * 1099511628211 //nolint:gosec // characters are not negative
+		h = (h ^ uint64(unicode.ToLower(r))) * 1099511628211
 	}
 	return h ^ h>>32
 }

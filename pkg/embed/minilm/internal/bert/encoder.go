@@ -90,7 +90,7 @@ func (e *Encoder) lookUp(tokens []uint16) {
 		row := e.state[i*Hidden:][:Hidden]
 		scale := e.model.wordScale[token]
 		for j, b := range []byte(e.model.words[int(token)*Hidden:][:Hidden]) {
-			row[j] = float32(int8(b)) * scale //nolint:gosec // reinterpreting the stored byte as a signed weight is the format
+			row[j] = float32(int8(b)) * scale
 		}
 		e.backend.AddNorm(row, e.model.positions[i*Hidden:][:Hidden], e.model.norm.gamma, e.model.norm.beta)
 	}

@@ -64,7 +64,7 @@ func (e *encoder) words() {
 	scales, rows := quantise(e.read("embeddings.word_embeddings.weight", bert.Vocabulary, bert.Hidden), bert.Hidden)
 	e.floats(scales)
 	for _, v := range rows {
-		e.out = append(e.out, byte(v)) //nolint:gosec // two's complement is the format
+		e.out = append(e.out, byte(v))
 	}
 }
 
@@ -135,7 +135,7 @@ func (e *encoder) panels(in int, weights, biases []float32) {
 	for first := 0; first < len(scales); first += kernel.PanelWidth {
 		for k := range in {
 			for c := range kernel.PanelWidth {
-				e.out = append(e.out, byte(rows[(first+c)*in+k])) //nolint:gosec // two's complement is the format
+				e.out = append(e.out, byte(rows[(first+c)*in+k]))
 			}
 		}
 	}

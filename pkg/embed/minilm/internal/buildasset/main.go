@@ -79,7 +79,7 @@ func write(path string, data []byte) error {
 	if err := os.WriteFile(path, data, 0o644); err != nil { //nolint:gosec // part of the source tree, readable like the rest of it
 		return fmt.Errorf("write asset: %w", err)
 	}
-	fmt.Printf("%s  %s\n", digest(data), path) //nolint:forbidigo // the program's output
+	fmt.Printf("%s  %s\n", digest(data), path)
 	return nil
 }
 

@@ -61,7 +61,7 @@ func (t *tensors) floats(name string, shape ...int) ([]float32, error) {
 		size *= int64(n)
 	}
 	from, to := entry.Offsets[0], entry.Offsets[1]
-	if from < 0 || to > int64(len(t.data)) || to-from != size {
+	if from < 0 || from > to || to > int64(len(t.data)) || to-from != size {
 		return nil, fmt.Errorf("safetensors: %s lies at %d to %d of %d bytes, want %d bytes", name, from, to, len(t.data), size)
 	}
 	out := make([]float32, size/4)

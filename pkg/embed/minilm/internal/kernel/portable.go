@@ -26,7 +26,7 @@ func (p *Portable) Linear(dst, x View, rows int, l *Linear) {
 			for k := range l.In {
 				in := panel[k*PanelWidth+c:][:blockCols]
 				o := out[k*blockCols:][:blockCols]
-				//nolint:gosec // reinterpreting the stored byte as a signed weight is the format
+
 				o[0], o[1], o[2], o[3] = float32(int8(in[0])), float32(int8(in[1])), float32(int8(in[2])), float32(int8(in[3]))
 			}
 		}
@@ -172,5 +172,5 @@ func exp(x float32) float32 {
 	f := float32(k)
 	r := x - f*ln2High - f*ln2Low
 	e := 1 + r*(1+r*(1.0/2+r*(1.0/6+r*(1.0/24+r*(1.0/120+r*(1.0/720))))))
-	return math.Float32frombits(math.Float32bits(e) + uint32(k)<<23) //nolint:gosec // two's complement addition to the exponent
+	return math.Float32frombits(math.Float32bits(e) + uint32(k)<<23)
 }

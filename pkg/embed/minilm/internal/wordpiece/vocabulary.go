@@ -58,9 +58,9 @@ func parseVocabulary(text string) (*vocabulary, error) {
 			return nil, fmt.Errorf("vocabulary has more than %d pieces", maxPieces)
 		}
 		piece := strings.TrimSuffix(line, "\n")
-		v.ends = append(v.ends, uint32(start+len(piece))) //nolint:gosec // far below 4 GiB with maxPieces lines of a vocabulary
+		v.ends = append(v.ends, uint32(start+len(piece)))
 		start += len(line)
-		if err := v.insert(uint16(id), piece); err != nil { //nolint:gosec // below maxPieces
+		if err := v.insert(uint16(id), piece); err != nil {
 			return nil, err
 		}
 	}
