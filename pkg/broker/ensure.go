@@ -17,17 +17,21 @@ import (
 // in election.
 const ensureAttempts = 8
 
+// ensureTimeout bounds one try: a request that a restarting server has
+// swallowed is never answered.
+const ensureTimeout = 4 * time.Second
+
 // Ensure creates what of the topology is missing and updates what differs.
 // It may be called by any number of replicas at once and as often as liked;
 // what is right already is not touched. A setting that the server cannot
 // change in place is an error that names the stream.
 func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 	for _, s := range t.Streams {
-		if err := repeat(ctx, func() error { return ensureStream(ctx, js, s.StreamConfig) }); err != nil {
+		if err := repeat(ctx, func(ctx context.Context) error { return ensureStream(ctx, js, s.StreamConfig) }); err != nil {
 			return fmt.Errorf("ensure stream %s: %w", s.Name, err)
 		}
 		for _, c := range s.Consumers {
-			if err := repeat(ctx, func() error { return ensureConsumer(ctx, js, s.Name, c) }); err != nil {
+			if err := repeat(ctx, func(ctx context.Context) error { return ensureConsumer(ctx, js, s.Name, c) }); err != nil {
 				return fmt.Errorf("ensure consumer %s of %s: %w", c.Durable, s.Name, err)
 			}
 		}
@@ -107,9 +111,11 @@ func ensureConsumer(ctx context.Context, js jetstream.JetStream, stream string, 
 }
 
 // repeat calls try until it succeeds or the server says that it never will.
-func repeat(ctx context.Context, try func() error) error {
+func repeat(ctx context.Context, try func(context.Context) error) error {
 	for attempt := 1; ; attempt++ {
-		err := try()
+		bounded, cancel := context.WithTimeout(ctx, ensureTimeout)
+		err := try(bounded)
+		cancel()
 		if err == nil || attempt == ensureAttempts || !passing(err) {
 			return err
 		}

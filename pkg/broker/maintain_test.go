@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ func TestMemoryStreamsComeBackWithTheServer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	conn := b.Connect()
-	go func() { done <- broker.Maintain(ctx, conn, b.Topology, nil) }()
+	go func() { done <- broker.Maintain(ctx, conn, b.Topology, slog.New(slog.NewTextHandler(t.Output(), nil))) }()
 	b.Restart()
 	limit := time.NewTimer(20 * time.Second)
 	defer limit.Stop()
