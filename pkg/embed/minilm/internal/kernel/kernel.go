@@ -52,10 +52,10 @@ type Panels struct {
 type Backend interface {
 	// Name says which implementation this is, for logs and benchmarks.
 	Name() string
-	// Linear writes rows rows of layer l applied to x.
+	// Linear applies layer l to that many rows of x.
 	Linear(dst, x View, rows int, l *Linear)
-	// Product writes dst = (x·b)·scale + bias, rows rows of b.Cols columns;
-	// scale and bias have b.Cols elements.
+	// Product writes dst = (x·b)·scale + bias for that many rows of x; scale
+	// and bias have b.Cols elements.
 	Product(dst, x View, rows int, b Panels, scale, bias []float32)
 	// Softmax replaces the first cols columns (a multiple of 8) of each row
 	// by their softmax.

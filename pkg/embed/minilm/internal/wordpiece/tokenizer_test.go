@@ -106,8 +106,8 @@ func TestABrokenVocabularyIsRefused(t *testing.T) {
 		"empty":            {"", "does not have [PAD]"},
 		"no specials":      {"[PAD]\na\nb\n", "does not have [UNK] in line 101"},
 		"an empty line":    {"[PAD]\n\nb\n", "empty piece in line 2"},
-		"a piece repeated": {"[PAD]\na\na\n", `"a" twice`},
-		"too many":         {strings.Repeat("x\n", 1) + numbered(1<<15), "more than 32768"},
+		"a piece repeated": {"[PAD]\na\nb\na\n", `"a" twice`},
+		"too many":         {"x\n" + numbered(1<<15), "more than 32768"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
