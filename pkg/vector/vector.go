@@ -18,6 +18,7 @@ const Depth = 100
 
 // ErrStale is returned when a write carries a generation older than one the
 // index has already seen for that document: the writer is late and must stop.
+// Stores return it as a Permanent fault.
 var ErrStale = errors.New("vector: a newer generation of the document was written")
 
 // Document names one version of a document and what filters read of it.
@@ -91,7 +92,8 @@ type Hit struct {
 // whole, or none.
 type Store interface {
 	// Upsert writes points of doc's version, dark: no search sees them until
-	// Activate. The same ordinal replaces. It returns ErrStale when a newer
+	// Activate. The same ordinal replaces; points of the version that is live
+	// already need another Activate. It returns ErrStale when a newer
 	// generation was written or deleted. Points of another dimension, with
 	// NaN or with infinity are an Invalid fault and nothing is written.
 	Upsert(ctx context.Context, doc Document, points []Point) error
@@ -109,6 +111,8 @@ type Store interface {
 
 	// Delete removes all of a document's points at once and remembers the
 	// generation, so that late writers of it or of an older one get ErrStale.
+	// What a newer generation has written already stays: then the deletion is
+	// the late one, and that is not an error.
 	Delete(ctx context.Context, tenant, document string, generation int64) error
 
 	// Count returns how many points a version has, live or dark.

@@ -115,22 +115,30 @@ func readLines[T any](t *testing.T, path string) []T {
 
 func (p evalPassage) all() string { return strings.TrimSpace(p.Title + " " + p.Text) }
 
-// index writes every passage as a document of one chunk. vectors may be nil.
+// evalBatch is how many passages a document has here.
+const evalBatch = 64
+
+// index writes the passages, in order, into documents of evalBatch chunks. vectors may be nil.
 func index(t *testing.T, passages []evalPassage, vectors [][]float32) *embeddedvector.Store {
 	t.Helper()
 	s := open(t, t.TempDir(), 384)
-	for i, p := range passages {
-		doc := evalDocument(i)
-		point := vector.Point{Text: p.all()}
-		if vectors != nil {
-			point.Dense = vectors[i]
+	at := 0
+	for batch := range slices.Chunk(passages, evalBatch) {
+		doc := evalDocument(at / evalBatch)
+		points := make([]vector.Point, len(batch))
+		for i, p := range batch {
+			points[i] = vector.Point{Ordinal: i, Text: p.all()}
+			if vectors != nil {
+				points[i].Dense = vectors[at+i]
+			}
 		}
-		if err := s.Upsert(t.Context(), doc, []vector.Point{point}); err != nil {
+		if err := s.Upsert(t.Context(), doc, points); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Activate(t.Context(), doc); err != nil {
 			t.Fatal(err)
 		}
+		at += len(batch)
 	}
 	return s
 }
@@ -144,7 +152,7 @@ func measure(t *testing.T, s vector.Store, q vector.Query, passages []evalPassag
 	t.Helper()
 	names := make(map[string]string, len(passages))
 	for i, p := range passages {
-		names[evalDocument(i).ID] = p.ID
+		names[fmt.Sprint(evalDocument(i/evalBatch).ID, i%evalBatch)] = p.ID
 	}
 	scope, err := corpus.NewScope("eval")
 	if err != nil {
@@ -163,7 +171,7 @@ func measure(t *testing.T, s vector.Store, q vector.Query, passages []evalPassag
 		}
 		gain, ideal := 0.0, 0.0
 		for rank, h := range hits {
-			if slices.Contains(question.Gold, names[h.Ref.Document]) {
+			if slices.Contains(question.Gold, names[fmt.Sprint(h.Ref.Document, h.Ref.Ordinal)]) {
 				gain += 1 / math.Log2(float64(rank+2))
 			}
 		}

@@ -59,8 +59,8 @@ create table if not exists chunk (
 
 // dataSource returns the DSN of the database file. Transactions take the
 // write lock when they begin, or two of them that read first would fail;
-// synchronous=normal is safe against the loss of the process and keeps the
-// file whole in a power cut, and a lost tail is rebuilt from the catalog.
+// synchronous=normal loses nothing with the process and keeps the file whole
+// in a power cut, which may cost the last commits.
 func dataSource(path string, readOnly bool) string {
 	q := url.Values{}
 	q.Set("_txlock", "immediate")

@@ -119,8 +119,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.running.Go(func() {
 		s.failure = s.load(background)
 		close(s.loaded)
-		if s.failure == nil {
+		switch {
+		case s.failure == nil:
 			s.mergeUntil(background)
+		case background.Err() == nil:
+			s.log.ErrorContext(background, "the search index did not load", slog.Any("error", s.failure))
 		}
 	})
 	return s, nil

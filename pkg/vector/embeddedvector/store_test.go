@@ -214,3 +214,35 @@ func TestManyDocumentsLoad(t *testing.T) {
 		t.Errorf("%+v, want 600 chunks", got)
 	}
 }
+
+func TestClosingWhileLoading(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, vectortest.Dimensions)
+	for n := range 50 {
+		doc := vector.Document{Tenant: "t", Collection: "c", ID: fmt.Sprintf("d%d", n), Version: "v", Generation: 1}
+		if err := s.Upsert(t.Context(), doc, []vector.Point{{Text: "fox", Dense: vectortest.Vector("fox")}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Activate(t.Context(), doc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		s, err := embeddedvector.Open(t.Context(), embeddedvector.Config{
+			Path: filepath.Join(dir, "index.db"), Dimensions: vectortest.Dimensions, ProfileKey: "test", Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := open(t, dir, vectortest.Dimensions).Stats().Chunks; got != 50 {
+		t.Errorf("%d chunks afterwards, want 50", got)
+	}
+}
