@@ -52,7 +52,7 @@ func turnBack(words []visualWord, rtl bool) {
 }
 
 // logical returns the word as it is typed. In a word read from right to left,
-// digits and Latin letters inside keep their order and brackets are mirrored.
+// digits and Latin letters inside keep their order.
 func (w *visualWord) logical() string {
 	if !w.rtl {
 		return strings.Join(w.texts, "")
@@ -69,7 +69,6 @@ func (w *visualWord) logical() string {
 			i = j
 			continue
 		}
-		texts[i] = mirrored(texts[i])
 		i++
 	}
 	return strings.Join(texts, "")
@@ -85,28 +84,17 @@ func isRTLText(text string) bool {
 	return isRTL(r)
 }
 
-func mirrored(text string) string {
-	switch text {
-	case "(":
-		return ")"
-	case ")":
-		return "("
-	case "[":
-		return "]"
-	case "]":
-		return "["
-	case "{":
-		return "}"
-	case "}":
-		return "{"
-	case "<":
-		return ">"
-	case ">":
-		return "<"
-	case "«":
-		return "»"
-	case "»":
-		return "«"
+// mirrorBrackets turns the brackets of a line round if its first one closes:
+// some producers name a bracket by its meaning and others by its shape, which
+// right to left is the opposite.
+func mirrorBrackets(text string) string {
+	first := strings.IndexAny(text, "()[]{}«»")
+	if first < 0 {
+		return text
+	}
+	switch r, _ := utf8.DecodeRuneInString(text[first:]); r {
+	case ')', ']', '}', '»':
+		return strings.NewReplacer("(", ")", ")", "(", "[", "]", "]", "[", "{", "}", "}", "{", "«", "»", "»", "«").Replace(text)
 	}
 	return text
 }

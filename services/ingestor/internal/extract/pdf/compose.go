@@ -111,8 +111,14 @@ func pageParagraphs(glyphs []glyph) []paragraph {
 			continue
 		}
 		for _, region := range readingOrder(segs, 0) {
-			for _, p := range paragraphs(lines(region)) {
-				if p.text != "" {
+			for i, p := range paragraphs(lines(region)) {
+				switch last := len(all) - 1; {
+				case p.text == "":
+				case i == 0 && last >= 0 && continues(&all[last], &p):
+					all[last].text = joinLines(all[last].text, p.text)
+					all[last].lines += p.lines
+					all[last].chars += p.chars
+				default:
 					all = append(all, p)
 				}
 			}

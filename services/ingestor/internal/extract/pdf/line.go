@@ -21,6 +21,14 @@ type line struct {
 	bold   bool    // all of it
 	marker bool    // starts like a list item
 	leader bool    // has dot leaders, as in a table of contents
+	gaps   []gap   // between its words, where wide enough to be looked at
+	splits []gap   // gaps that part cells because a row beside has cells there
+}
+
+// gap is an interval between two words of a line.
+type gap struct {
+	x0, x1 float64
+	cell   bool
 }
 
 // lines gathers the segments of a region into lines, from top to bottom.
@@ -39,6 +47,7 @@ func lines(segs []segment) []line {
 	for i := range out {
 		out[i].compose()
 	}
+	alignCells(out)
 	kept := out[:0]
 	for _, l := range out {
 		if l.text != "" {
@@ -111,11 +120,84 @@ func (l *line) join(s segment) {
 // cellGap is how wide a gap parts cells, in ems.
 const cellGap = 1.7
 
+// alignCells gives a row of a table the cells of the row beside it: a gap too
+// narrow to say so by itself parts cells where a neighbour's cells are parted.
+func alignCells(ls []line) {
+	for pass := range 2 {
+		for k := 1; k < len(ls); k++ {
+			i, beside := k, k-1
+			if pass == 1 {
+				i, beside = len(ls)-1-k, len(ls)-k
+			}
+			l, other := &ls[i], &ls[beside]
+			if other.cells < 2 || math.Abs(l.y-other.y) > 3*l.size || len(l.text) > 100 {
+				continue
+			}
+			if found := l.cellsOf(other); len(found) > 0 {
+				l.splits = append(l.splits, found...)
+				l.compose()
+			}
+		}
+	}
+}
+
+// cellsOf returns the gaps at which a line parts into cells like another. A
+// line that is one cell yet must part like the other everywhere, and do so
+// exactly or by gaps that stand out, lest it be a line of text.
+func (l *line) cellsOf(other *line) []gap {
+	var found []gap
+	least, exact := math.Inf(1), 0
+	for _, g := range l.gaps {
+		least = min(least, g.x1-g.x0)
+		overlaps, begins := other.parts(g, l.size)
+		if !g.cell && (overlaps || begins) {
+			found = append(found, g)
+		}
+		if begins {
+			exact++
+		}
+	}
+	if l.cells > 1 || len(found) == len(l.gaps) || other.cells > 2 && exact == other.cells-1 {
+		return found
+	}
+	for _, g := range found {
+		if g.x1-g.x0 < 1.3*least {
+			return nil
+		}
+	}
+	if len(found) < other.cells-1 {
+		return nil
+	}
+	return found
+}
+
+// parts reports whether the line's cells are parted over a gap, and whether
+// one of them begins where the gap ends.
+func (l *line) parts(g gap, size float64) (overlaps, begins bool) {
+	for _, own := range l.gaps {
+		if own.cell {
+			overlaps = overlaps || min(own.x1, g.x1)-max(own.x0, g.x0) >= 0.35*size
+			begins = begins || math.Abs(own.x1-g.x1) < 0.05*size
+		}
+	}
+	return overlaps, begins
+}
+
+func (l *line) splitAt(x float64) bool {
+	for _, g := range l.splits {
+		if x == g.x0 {
+			return true
+		}
+	}
+	return false
+}
+
 // compose writes the line's text.
 func (l *line) compose() {
 	sort.SliceStable(l.segs, func(i, j int) bool { return l.segs[i].x0 < l.segs[j].x0 })
 	rtl := false
 	chars := 0
+	l.mean, l.gaps = 0, nil
 	for i := range l.segs {
 		s := &l.segs[i]
 		rtl = rtl || s.rtl
@@ -146,14 +228,18 @@ func (l *line) compose() {
 			continue
 		}
 		if last != nil {
-			gap := g.x0 - last.x1
+			width := g.x0 - last.x1
 			em := max(min(last.em, g.em), 0.7*max(last.em, g.em))
+			cell := (width > cellGap*em || l.splitAt(last.x1)) && !isMarker(text.String())
+			if cell || space || width > least*em {
+				l.gaps = append(l.gaps, gap{last.x1, g.x0, cell})
+			}
 			switch {
-			case gap > cellGap*em && !isMarker(text.String()):
+			case cell:
 				text.WriteByte('\t')
 				l.cells++
 				space = true
-			case space || gap > least*em && !noSpaceBetween(last, g):
+			case space || width > least*em && !noSpaceBetween(last, g):
 				text.WriteByte(' ')
 				space = true
 			}

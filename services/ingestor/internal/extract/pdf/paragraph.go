@@ -34,17 +34,20 @@ func paragraphs(ls []line) []paragraph {
 	}
 	pitch := usualPitch(ls)
 	var out []paragraph
-	start := 0
+	start, item := 0, 0 // the first lines of the paragraph and of its present item
 	joins := make([]join, len(ls))
 	for i := 1; i <= len(ls); i++ {
 		if i < len(ls) {
-			joins[i] = follow(ls, start, i, pitch)
+			joins[i] = follow(ls, item, i, pitch)
+			if joins[i] == joinBreak {
+				item = i
+			}
 			if joins[i] != joinNothing {
 				continue
 			}
 		}
 		out = append(out, newParagraph(ls[start:i], joins[start:i]))
-		start = i
+		start, item = i, i
 	}
 	return out
 }
@@ -70,13 +73,14 @@ func usualPitch(ls []line) float64 {
 
 func sameSize(a, b float64) bool { return math.Abs(a-b) <= 0.08*max(a, b) }
 
-// follow decides how line i continues the paragraph that began at line start.
+// follow decides how line i continues the paragraph or list item that began
+// at line start.
 func follow(ls []line, start, i int, pitch float64) join {
 	a, b := &ls[i-1], &ls[i]
 	distance := (a.y - b.y) / max(a.size, b.size)
 	usual := max(pitch, 1)
 	if distance > usual*1.22+0.05 && distance > 1.15 {
-		if distance < usual*1.6 && (a.cells > 1 && b.cells > 1) {
+		if distance < usual*3 && a.cells > 1 && b.cells > 1 {
 			return joinBreak
 		}
 		return joinNothing
@@ -209,6 +213,14 @@ func joinLines(a, b string) string {
 		return a + b // a compound keeps its hyphen
 	}
 	return a + " " + b
+}
+
+// continues reports whether paragraph b, at the top of a region, goes on with
+// the sentence that a broke off at the end of the one before.
+func continues(a, b *paragraph) bool {
+	first, _ := utf8.DecodeRuneInString(b.text)
+	return a.plain && b.plain && sameSize(a.size, b.size) && a.bold == b.bold && unicode.IsLower(first) &&
+		!endsSentence(a.text) && a.chars > 40 && b.chars > 40
 }
 
 // hyphenated reports whether a line ends in a word cut in two.

@@ -153,5 +153,9 @@ func (l *line) composeRTL(glyphs []glyph) {
 	if len(words) > 1 {
 		l.first /= float64(len(words))
 	}
-	l.finish(strings.Join(parts, " "))
+	text := strings.Join(parts, " ")
+	if right >= left {
+		text = mirrorBrackets(text)
+	}
+	l.finish(text)
 }
