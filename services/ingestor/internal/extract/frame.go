@@ -107,14 +107,12 @@ func (f *frameWriter) flush() error {
 // errFrame says that bytes are not a frame.
 var errFrame = errors.New("malformed frame")
 
-// readFrame reads one frame; io.EOF means that there is none left. The
+// readFrame reads one frame; io.EOF means that there is none left,
+// io.ErrUnexpectedEOF that its rest is missing. The
 // length is checked before memory is taken for it.
 func readFrame(r *bufio.Reader) (frameKind, json.RawMessage, error) {
 	var head [5]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
-		if errors.Is(err, io.EOF) {
-			return 0, nil, io.EOF
-		}
 		return 0, nil, fmt.Errorf("read frame: %w", err)
 	}
 	n := binary.BigEndian.Uint32(head[:])
@@ -123,7 +121,10 @@ func readFrame(r *bufio.Reader) (frameKind, json.RawMessage, error) {
 	}
 	var body bytes.Buffer
 	if copied, err := io.CopyN(&body, r, int64(n)-1); err != nil {
-		return 0, nil, fmt.Errorf("%w: %d of %d bytes: %w", errFrame, copied, n-1, err)
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return 0, nil, fmt.Errorf("read frame: %d of %d bytes: %w", copied, n-1, err)
 	}
 	return frameKind(head[4]), body.Bytes(), nil
 }

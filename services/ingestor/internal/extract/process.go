@@ -23,8 +23,8 @@ const (
 	// exitGrace is how long a child that said its last may take to exit, and
 	// how long its pipes may stay open after that.
 	exitGrace = 5 * time.Second
-	// stderrTail is how much of a child's last words are kept for the log.
-	stderrTail = 4 << 10
+	// stderrHead is how much of a child's last words is kept for the log.
+	stderrHead = 4 << 10
 )
 
 // process is a running child.
@@ -32,14 +32,14 @@ type process struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	stdout io.ReadCloser
-	stderr *tail
+	stderr *words
 }
 
 // start starts a child with an empty environment (a document that takes a
 // child over finds no secret in it) and the document as its one extra file.
 // It is killed when ctx ends.
 func (e *Extractor) start(ctx context.Context, src Source) (*process, error) {
-	c := &process{stderr: &tail{}}
+	c := &process{stderr: &words{}}
 	c.cmd = exec.CommandContext(ctx, e.program, childArg) //nolint:gosec // the own program
 	c.cmd.Env = []string{
 		"GOMEMLIMIT=" + strconv.FormatInt(e.limits.Memory/3*2, 10),
@@ -71,7 +71,7 @@ func (c *process) ask(req request) error {
 		return err
 	}
 	if err := frames.flush(); err != nil {
-		return fmt.Errorf("%w: %w", errFrame, err)
+		return fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
 	}
 	return nil
 }
@@ -144,10 +144,13 @@ func limitBreach(cause error, l Limits) error {
 	return b
 }
 
+// errGone says that a child ended without its last frame.
+var errGone = errors.New("the extractor ended early")
+
 // crash tells why a child ended without its last frame and without being killed by us.
 func (c *process) crash(exit error, l Limits) error {
 	last := c.stderr.String()
-	cause := fmt.Errorf("%w; last words: %s", errors.Join(exit, errFrame), last)
+	cause := fmt.Errorf("%w; last words: %s", errors.Join(errGone, exit), last)
 	code := c.cmd.ProcessState.ExitCode()
 	status, _ := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
@@ -159,26 +162,30 @@ func (c *process) crash(exit error, l Limits) error {
 		// Someone else's doing, such as the kernel short of memory: not the document's fault until it happens again and again.
 		return fault.Transientf("extraction_killed", "reading the document was interrupted; it will be tried again").WithCause(cause)
 	}
+	return crashBreach(cause)
+}
+
+func crashBreach(cause error) error {
 	return &breachError{code: "extraction_crashed", words: "it is built in a way that breaks the reader", cause: cause}
 }
 
-// tail keeps the first and the last bytes written to it: a crash says why at
-// the beginning of its trace.
-type tail struct {
+// words keeps the first bytes written to it: a crash says why at the
+// beginning of its trace.
+type words struct {
 	mu    sync.Mutex
 	first bytes.Buffer
 }
 
-func (t *tail) Write(p []byte) (int, error) {
+func (t *words) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if room := stderrTail - t.first.Len(); room > 0 {
+	if room := stderrHead - t.first.Len(); room > 0 {
 		t.first.Write(p[:min(room, len(p))])
 	}
 	return len(p), nil
 }
 
-func (t *tail) String() string {
+func (t *words) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return strings.TrimSpace(t.first.String())

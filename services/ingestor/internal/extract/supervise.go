@@ -87,7 +87,8 @@ func (e *Extractor) attempt(parent context.Context, src Source, req request, p *
 	if err == nil {
 		err = e.consume(c, p, s, cancel)
 	}
-	if err != nil {
+	gone := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if err != nil && !gone {
 		cancel(errOver)
 	}
 	exit := c.wait(cancel)
@@ -97,9 +98,9 @@ func (e *Extractor) attempt(parent context.Context, src Source, req request, p *
 		return context.Cause(parent)
 	case errors.Is(cause, errPageTime), errors.Is(cause, errTime), errors.Is(cause, errMemory):
 		return limitBreach(cause, e.limits)
-	case err == nil && p.ended:
-		return nil
-	case err == nil || errors.Is(err, errFrame) || errors.Is(err, io.EOF):
+	case errors.Is(err, errFrame) && !gone:
+		return crashBreach(err)
+	case gone:
 		return c.crash(exit, e.limits)
 	}
 	return err
@@ -119,9 +120,6 @@ func (e *Extractor) consume(c *process, p *progress, s *sink, kill context.Cance
 		kind, body, err := readFrame(frames)
 		timer.Stop()
 		p.left -= time.Since(began)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
