@@ -1,0 +1,368 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/conversation"
+	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/reply"
+)
+
+// What ends the reading of an answer before its end, beside errStopping and
+// reply.ErrCancelled.
+var (
+	errDeadline   = errors.New("the deadline of the answer")
+	errFramesLost = errors.New("frames of the answer are lost")
+	errHeartbeat  = errors.New("time for a sign of life")
+)
+
+// answer is one reading of a chat's answer: from the frames as they come,
+// from the frames that the broker has kept, or from the record.
+type answer struct {
+	s      *Service
+	caller conversation.Caller
+	turn   conversation.Turn
+	since  time.Time
+
+	source   reply.Source
+	closer   func()
+	replayed bool
+	seen     bool
+	asm      reply.Assembler
+}
+
+func (s *Service) newAnswer(c conversation.Caller, turn conversation.Turn, since time.Time) *answer {
+	return &answer{s: s, caller: c, turn: turn, since: since, closer: func() {}}
+}
+
+func (a *answer) id() string { return a.turn.Question.ID }
+
+func (a *answer) close() { a.closer() }
+
+// listen hears the frames that are sent to this gateway from now on.
+func (a *answer) listen() {
+	in := a.s.hub.Expect(a.id())
+	a.source, a.closer = in, in.Close
+}
+
+// replay reads every frame that the broker has, then those to come, whatever was read before.
+func (a *answer) replay(ctx context.Context) error {
+	a.closer()
+	a.closer = func() {}
+	reader, err := reply.Replay(ctx, a.s.deps.Broker.JetStream(), a.id())
+	if err != nil {
+		return err //nolint:wrapcheck // classified where it arose
+	}
+	a.source, a.closer, a.replayed = reader, reader.Close, true
+	a.s.metrics.healed.Inc()
+	return nil
+}
+
+// resume chooses where to read: the frames while there are any, so that
+// every reader sees the same events, else the record.
+func (a *answer) resume(ctx context.Context) error {
+	if !a.turn.Answer.Status.Terminal() {
+		return a.replay(ctx)
+	}
+	kept, err := a.s.framesKept(ctx, a.id())
+	if err != nil || !kept {
+		return nil //nolint:nilerr // the record has the answer, with or without the broker
+	}
+	return a.replay(ctx)
+}
+
+// framesKept reports whether the broker still has frames of a request.
+func (s *Service) framesKept(ctx context.Context, request string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, terminalWrite)
+	defer cancel()
+	stream, err := s.deps.Broker.JetStream().Stream(ctx, broker.StreamFrames)
+	if err != nil {
+		return false, fmt.Errorf("look for frames: %w", err)
+	}
+	subject := reply.Subject("*", request)
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(subject))
+	if err != nil {
+		return false, fmt.Errorf("look for frames: %w", err)
+	}
+	return len(info.State.Subjects) > 0, nil
+}
+
+// next returns the next updates. A gap, or a reader too slow for the live
+// frames, is healed from the broker's record of them; what that has lost
+// is errFramesLost.
+func (a *answer) next(ctx context.Context) ([]reply.Update, error) {
+	for {
+		f, err := a.source.Next(ctx)
+		if errors.Is(err, reply.ErrOverflow) {
+			if err := a.heal(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err //nolint:wrapcheck // a cause of ours, or classified
+		}
+		if !a.seen {
+			a.seen = true
+			a.s.metrics.firstFrame.Observe(time.Since(a.since).Seconds())
+		}
+		updates := a.asm.Next(f)
+		if len(updates) == 1 && updates[0].Kind == reply.Lost {
+			if err := a.heal(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if len(updates) > 0 {
+			return updates, nil
+		}
+	}
+}
+
+func (a *answer) heal(ctx context.Context) error {
+	if a.replayed {
+		return errFramesLost
+	}
+	// Not within ctx, which may end for a sign of life.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), terminalWrite)
+	defer cancel()
+	if err := a.replay(ctx); err != nil {
+		return fmt.Errorf("%w: %w", errFramesLost, err)
+	}
+	return nil
+}
+
+// until returns a context that ends at the chat's deadline, or when it is cancelled.
+func (a *answer) until(ctx context.Context) (context.Context, func()) {
+	ctx, unwatch := a.s.cancels.Watch(ctx, a.id())
+	ctx, cancel := context.WithDeadlineCause(ctx, a.turn.Question.Deadline, errDeadline)
+	return ctx, func() {
+		cancel()
+		unwatch()
+	}
+}
+
+// whole waits for the answer and returns it as the chat object.
+func (a *answer) whole(ctx context.Context) ([]byte, error) {
+	if a.source == nil {
+		return jsonOf(a.turn.Answer)
+	}
+	waiting, cancel := a.until(ctx)
+	defer cancel()
+	for {
+		updates, err := a.next(waiting)
+		if err != nil {
+			stored, err := a.ending(ctx, waiting, err)
+			if err != nil {
+				return nil, err
+			}
+			return jsonOf(stored)
+		}
+		for _, u := range updates {
+			switch u.Kind { //nolint:exhaustive // the pieces are all in the end
+			case reply.Ended:
+				a.s.readers.answered(a.id())
+				return a.object(u.Data)
+			case reply.Failed:
+				stored, err := a.failed(ctx, u.Data)
+				if err != nil {
+					return nil, err
+				}
+				return jsonOf(stored)
+			}
+		}
+	}
+}
+
+// object returns the chat object of an end frame, which holds everything but
+// the sources. An answer that failed is an error.
+func (a *answer) object(end []byte) ([]byte, error) {
+	var state struct {
+		Status conversation.Status   `json:"status"`
+		Error  *conversation.Problem `json:"error"`
+	}
+	body, ok := withSources(end, passagesOf(a.asm.Sources()), func(key string, value []byte) bool {
+		switch key {
+		case "status":
+			return json.Unmarshal(value, &state.Status) == nil
+		case "error":
+			return json.Unmarshal(value, &state.Error) == nil
+		}
+		return true
+	})
+	if !ok {
+		return nil, fault.Transientf("malformed_answer", "the answer could not be read; ask again").
+			WithCause(errors.New("the end frame is not a JSON object"))
+	}
+	if state.Status == conversation.Failed {
+		return nil, chatFault(state.Error)
+	}
+	return body, nil
+}
+
+// ending returns the answer of a chat whose frames will not be read to their end.
+func (a *answer) ending(ctx, waiting context.Context, why error) (conversation.Answer, error) {
+	if errors.Is(why, errFramesLost) {
+		stored, err := a.fromRecord(waiting)
+		if err == nil {
+			return stored, nil
+		}
+		why = err
+	}
+	return a.settle(ctx, why)
+}
+
+// settle says what becomes of a chat whose frames will not be read to their
+// end: the record decides, and when it has no answer yet, it gets one.
+func (a *answer) settle(ctx context.Context, why error) (conversation.Answer, error) {
+	if errors.Is(why, errStopping) {
+		return conversation.Answer{}, why
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), terminalWrite)
+	defer cancel()
+	if errors.Is(why, errDeadline) {
+		stored, err := a.s.deps.Conversations.Finish(ctx, a.caller, ended(a.turn, conversation.Failed, tooLate(), a.s.now()))
+		if err == nil && stored.Status == conversation.Failed {
+			a.stopWork(ctx)
+		}
+		a.s.readers.answered(a.id())
+		return stored, err //nolint:wrapcheck // classified where it arose
+	}
+	if errors.Is(why, reply.ErrCancelled) {
+		return a.s.cancelWork(ctx, a.caller, a.turn)
+	}
+	return conversation.Answer{}, why
+}
+
+// stopWork tells workers that nobody wants the answer any more.
+func (a *answer) stopWork(ctx context.Context) {
+	if err := reply.Cancel(a.s.nats, a.id()); err != nil {
+		a.s.log.LogAttrs(ctx, slog.LevelWarn, "workers were not told of a deadline", slog.Any("error", err))
+	}
+}
+
+// failed records the error that a worker sent, unless it did so itself.
+func (a *answer) failed(ctx context.Context, data []byte) (conversation.Answer, error) {
+	var p conversation.Problem
+	if json.Unmarshal(data, &p) != nil || p.Code == "" {
+		p = conversation.Problem{Code: "answer_failed", Message: "the answer could not be made"}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), terminalWrite)
+	defer cancel()
+	a.s.readers.answered(a.id())
+	failed := ended(a.turn, conversation.Failed, &p, a.s.now())
+	if sources := passagesOf(a.asm.Sources()); len(sources) > 0 {
+		failed.Sources = sources
+	}
+	return a.s.deps.Conversations.Finish(ctx, a.caller, failed) //nolint:wrapcheck // classified where it arose
+}
+
+// fromRecord waits for the answer in the record, when its frames are lost.
+func (a *answer) fromRecord(ctx context.Context) (conversation.Answer, error) {
+	pause := 100 * time.Millisecond
+	for {
+		turn, err := a.s.deps.Conversations.Get(ctx, a.caller, a.id())
+		if err != nil && fault.Of(err) != fault.Transient {
+			return conversation.Answer{}, err //nolint:wrapcheck // classified where it arose
+		}
+		if err == nil && turn.Answer.Status.Terminal() {
+			return turn.Answer, nil
+		}
+		look := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // jitter is no secret
+		select {
+		case <-look.C:
+			pause = min(2*pause, 2*time.Second)
+		case <-ctx.Done():
+			look.Stop()
+			return conversation.Answer{}, context.Cause(ctx) //nolint:wrapcheck // a cause of ours
+		}
+	}
+}
+
+// jsonOf returns a stored answer as the chat object. One that failed is an error.
+func jsonOf(stored conversation.Answer) ([]byte, error) {
+	if stored.Status == conversation.Failed {
+		return nil, chatFault(stored.Error)
+	}
+	data, err := json.Marshal(shownAnswer(stored))
+	if err != nil {
+		return nil, fault.As(fault.Permanent, fmt.Errorf("encode the answer: %w", err))
+	}
+	return data, nil
+}
+
+// chatFault is why a chat failed, for its asker. Its class is lost on the
+// way; that it may be asked again is true of almost all.
+func chatFault(p *conversation.Problem) error {
+	if p == nil {
+		p = &conversation.Problem{Code: "answer_failed", Message: "the answer could not be made"}
+	}
+	if p.Code == codeQueueFull {
+		return fault.Throttledf(time.Second, p.Code, "%s", p.Message)
+	}
+	return fault.New(fault.Transient, p.Code, p.Message)
+}
+
+// passagesOf returns the list of passages in a sources frame, which is the
+// list or an object that has it.
+func passagesOf(data []byte) json.RawMessage {
+	i := skipSpace(data, 0)
+	if i >= len(data) || data[i] != '{' {
+		return data
+	}
+	var list json.RawMessage
+	members(data, func(key, value []byte) bool {
+		if string(key) == `"passages"` {
+			list = value
+			return false
+		}
+		return true
+	})
+	return list
+}
+
+// withSources returns a JSON object with its member "sources" replaced, or
+// added at the end. The rest is copied, not decoded: it is everything that
+// the answer says. look sees the other members; ok is false when end is no
+// object or look refuses.
+func withSources(end, sources []byte, look func(key string, value []byte) bool) (body []byte, ok bool) {
+	if len(sources) == 0 {
+		sources = []byte("[]")
+	}
+	var out bytes.Buffer
+	out.Grow(len(end) + len(sources) + 16)
+	out.WriteByte('{')
+	placed := false
+	member := func(key, value []byte) {
+		if out.Len() > 1 {
+			out.WriteByte(',')
+		}
+		out.Write(key)
+		out.WriteByte(':')
+		out.Write(value)
+	}
+	ok = members(end, func(key, value []byte) bool {
+		if string(key) == `"sources"` {
+			placed = true
+			member(key, sources)
+			return true
+		}
+		member(key, value)
+		return look(string(bytes.Trim(key, `"`)), value)
+	})
+	if !placed {
+		member([]byte(`"sources"`), sources)
+	}
+	out.WriteByte('}')
+	return out.Bytes(), ok
+}

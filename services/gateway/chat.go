@@ -1,0 +1,321 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/ragbus/ragbus/pkg/conversation"
+	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/event"
+	"github.com/ragbus/ragbus/pkg/fault"
+)
+
+// terminalWrite bounds a write that must outlive the request it belongs to.
+const terminalWrite = 5 * time.Second
+
+// maxReplays bounds how often a question that never began may be asked again
+// under one Idempotency-Key.
+const maxReplays = 32
+
+// ask is a decoded POST /v1/chat.
+type ask struct {
+	question       string
+	conversationID string
+	collections    []string
+	filter         corpus.Filter
+	stream         bool
+	background     bool
+	deadline       time.Duration
+	key            string
+}
+
+func (r *request) postChat() error {
+	in, err := r.decodeChat()
+	if err != nil {
+		return err
+	}
+	if in.background && !in.stream {
+		return r.askInBackground(in)
+	}
+	taken, code, what := r.s.chats, "too_many_chats", "questions"
+	if in.stream {
+		taken, code, what = r.s.streams, "too_many_streams", "streams"
+	}
+	if !taken.take() {
+		return overloaded(code, what)
+	}
+	a, err := r.begin(in)
+	if err != nil {
+		taken.give()
+		return err
+	}
+	if in.stream {
+		r.stream(a, streamOptions{foreground: !in.background, done: taken.give})
+		return nil
+	}
+	defer taken.give()
+	defer a.close()
+	body, err := a.whole(r.ctx)
+	if err != nil {
+		return inChat{err, a.id()}
+	}
+	return r.raw(http.StatusOK, body)
+}
+
+func (r *request) askInBackground(in ask) error {
+	turn, first, err := r.acceptQuestion(in)
+	if err != nil {
+		return err
+	}
+	if !turn.Answer.Status.Terminal() {
+		// Nobody listens, but the frames are kept for whoever comes to read them.
+		if err := r.publishQuestion(in, turn); err != nil && first {
+			return r.refused(turn, err)
+		}
+	}
+	return r.accepted(chatPath(turn.Question.ID), shownAnswer(turn.Answer))
+}
+
+func chatPath(id string) string { return "/v1/chat/" + id }
+
+func (r *request) decodeChat() (ask, error) {
+	in := ask{deadline: r.s.cfg.ChatDeadline}
+	if _, err := r.query(); err != nil {
+		return in, err
+	}
+	body, err := r.jsonBody(maxJSONBytes)
+	if err != nil {
+		return in, err
+	}
+	var deadline *int64
+	_, err = decodeObject(body, field{"question", &in.question}, field{"conversation_id", &in.conversationID},
+		field{"collections", &in.collections}, field{"filter", &in.filter}, field{"stream", &in.stream},
+		field{"background", &in.background}, field{"deadline_ms", &deadline})
+	if err != nil {
+		return in, err
+	}
+	if err := checkText("question", in.question); err != nil {
+		return in, err
+	}
+	if in.conversationID != "" {
+		if err := corpus.CheckToken("conversation_id", in.conversationID); err != nil {
+			return in, err //nolint:wrapcheck // it names its field
+		}
+	}
+	if err := checkCollections(in.collections); err != nil {
+		return in, err
+	}
+	if deadline != nil {
+		in.deadline = time.Duration(*deadline) * time.Millisecond
+		if *deadline < minChatDeadline.Milliseconds() || *deadline > maxChatDeadline.Milliseconds() {
+			return in, fault.Invalidf("invalid_deadline", "deadline_ms is a whole number from %d to %d",
+				minChatDeadline.Milliseconds(), maxChatDeadline.Milliseconds()).WithField("deadline_ms")
+		}
+	}
+	in.stream = in.stream || strings.Contains(r.c.Get(fiber.HeaderAccept), mimeEventStream)
+	in.key, err = r.idempotencyKey()
+	return in, err
+}
+
+// digest identifies what was asked, to tell a repetition from a clash.
+func (in ask) digest() string {
+	data, err := json.Marshal([]any{in.question, in.conversationID, in.collections, in.filter})
+	if err != nil { // strings and numbers that came from JSON: it cannot fail
+		data = []byte(in.question)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// acceptQuestion puts the question on record. A repetition under the same
+// Idempotency-Key is the chat that it was the first time; but one that failed
+// before any work began may be asked again under its key, as a new chat.
+func (r *request) acceptQuestion(in ask) (turn conversation.Turn, first bool, err error) {
+	now := r.s.now().UTC()
+	q := conversation.Question{
+		Caller: r.who.caller(), ConversationID: in.conversationID, Digest: in.digest(), Text: in.question,
+		AskedAt: now, Deadline: now.Add(in.deadline),
+	}
+	for n := range maxReplays {
+		q.ID = corpus.NewID()
+		if in.key != "" {
+			q.ID = corpus.DeriveID("chat/key", r.who.Tenant, r.who.Owner, in.key, strconv.Itoa(n))
+		}
+		turn, first, err = r.s.deps.Conversations.Accept(r.ctx, q)
+		if err != nil || first || !neverBegan(turn.Answer) {
+			return turn, first, err //nolint:wrapcheck // classified where it arose
+		}
+	}
+	return turn, false, fault.Throttledf(time.Minute, "queue_full", "this question was refused too often under its Idempotency-Key")
+}
+
+// Codes of chats that failed before their question reached a worker.
+const (
+	codeQueueFull  = "queue_full"
+	codeBrokerAway = "broker_unavailable"
+)
+
+func neverBegan(a conversation.Answer) bool {
+	return a.Status == conversation.Failed && a.Error != nil && (a.Error.Code == codeQueueFull || a.Error.Code == codeBrokerAway)
+}
+
+// begin puts a question on record and on the broker and returns its answer to be read.
+func (r *request) begin(in ask) (*answer, error) {
+	turn, first, err := r.acceptQuestion(in)
+	if err != nil {
+		return nil, err
+	}
+	a := r.s.newAnswer(r.who.caller(), turn, r.started)
+	if turn.Answer.Status.Terminal() {
+		return a, nil
+	}
+	// Expected before published, so that no frame can be missed.
+	if first {
+		a.listen()
+		if !in.background {
+			r.s.readers.asked(a.id(), turn.Question.Deadline)
+		}
+	}
+	// A repetition publishes too: whoever accepted the question may have died
+	// before. The broker takes the same event once.
+	if err := r.publishQuestion(in, turn); err != nil && first {
+		a.close()
+		return nil, r.refused(turn, err)
+	}
+	if !first {
+		if err := a.replay(r.ctx); err != nil {
+			return nil, inChat{err, a.id()}
+		}
+	}
+	return a, nil
+}
+
+// publishQuestion sends a question to the retrievers.
+func (r *request) publishQuestion(in ask, turn conversation.Turn) error {
+	q := turn.Question
+	e := event.New(q.Tenant, q.AskedAt, event.ChatAsked{
+		ID: q.ID, ConversationID: q.ConversationID, Owner: q.Owner, Principals: r.who.Principals, Question: q.Text,
+		Collections: in.collections, Filter: in.filter, Followup: turn.Seq > 1, Stream: in.stream, Background: in.background,
+		AskedAt: q.AskedAt,
+	})
+	e.ReplyTo, e.Deadline = r.s.hub.Subject(q.ID), q.Deadline
+	return r.s.deps.Publisher.Publish(r.ctx, e) //nolint:wrapcheck // classified where it arose
+}
+
+// refused fails a chat at once whose question the broker did not take, so
+// that nothing waits for it, and returns what the asker is told.
+func (r *request) refused(turn conversation.Turn, err error) error {
+	q := turn.Question
+	code, message := fault.Public(err)
+	if code != codeQueueFull {
+		code, message = codeBrokerAway, "the message broker cannot be reached"
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), terminalWrite)
+	defer cancel()
+	failed := ended(turn, conversation.Failed, &conversation.Problem{Code: code, Message: message}, r.s.now())
+	if _, finishErr := r.s.deps.Conversations.Finish(ctx, q.Caller, failed); finishErr != nil {
+		r.s.log.LogAttrs(ctx, slog.LevelWarn, "a refused question is left to the sweeper", slog.String("chat_id", q.ID), slog.Any("error", finishErr))
+	}
+	r.s.readers.answered(q.ID)
+	return inChat{fmt.Errorf("ask: %w", err), q.ID}
+}
+
+// ended returns the terminal answer of a turn that got none from a worker.
+func ended(turn conversation.Turn, status conversation.Status, p *conversation.Problem, now time.Time) conversation.Answer {
+	a := turn.Answer
+	a.ID, a.ConversationID, a.CreatedAt = turn.Question.ID, turn.Question.ConversationID, turn.Question.AskedAt
+	a.Status, a.Error, a.Grounded = status, p, false
+	a.Timings.TotalMS = float64(now.Sub(turn.Question.AskedAt).Microseconds()) / 1000
+	return shownAnswer(a)
+}
+
+func tooLate() *conversation.Problem {
+	return &conversation.Problem{Code: "deadline_exceeded", Message: "there was no answer before the deadline"}
+}
+
+// shownAnswer returns the answer with lists where it has none.
+func shownAnswer(a conversation.Answer) conversation.Answer {
+	if a.Citations == nil {
+		a.Citations = []conversation.Citation{}
+	}
+	if len(a.Sources) == 0 {
+		a.Sources = json.RawMessage("[]")
+	}
+	return a
+}
+
+func (r *request) turn() (conversation.Turn, error) {
+	id, err := r.idParam()
+	if err != nil {
+		return conversation.Turn{}, err
+	}
+	return r.s.deps.Conversations.Get(r.ctx, r.who.caller(), id) //nolint:wrapcheck // classified where it arose
+}
+
+func (r *request) getChat() error {
+	turn, err := r.turn()
+	if err != nil {
+		return err
+	}
+	return r.json(http.StatusOK, shownAnswer(turn.Answer))
+}
+
+// cancelChat ends a chat at once. One that has its answer keeps it.
+func (r *request) cancelChat() error {
+	turn, err := r.turn()
+	if err != nil {
+		return err
+	}
+	if turn.Answer.Status.Terminal() {
+		return r.json(http.StatusOK, shownAnswer(turn.Answer))
+	}
+	stored, err := r.s.cancelWork(r.ctx, r.who.caller(), turn)
+	if err != nil {
+		return err
+	}
+	return r.json(http.StatusOK, shownAnswer(stored))
+}
+
+// streamChat reads an answer again, or on, on whichever gateway.
+func (r *request) streamChat() error {
+	last, err := lastEventID(r.c.Get("Last-Event-ID"))
+	if err != nil {
+		return err
+	}
+	turn, err := r.turn()
+	if err != nil {
+		return err
+	}
+	if !r.s.streams.take() {
+		return overloaded("too_many_streams", "streams")
+	}
+	a := r.s.newAnswer(r.who.caller(), turn, r.started)
+	if err := a.resume(r.ctx); err != nil {
+		r.s.streams.give()
+		return inChat{err, a.id()}
+	}
+	r.stream(a, streamOptions{last: last, resumed: true, done: r.s.streams.give})
+	return nil
+}
+
+// lastEventID reads the header by which a reader says how far it got; 0 when there is none.
+func lastEventID(text string) (int, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || strconv.Itoa(n) != text {
+		return 0, fault.Invalidf("invalid_last_event_id", "Last-Event-ID is not one that this server gave").WithField("Last-Event-ID")
+	}
+	return n, nil
+}

@@ -1,0 +1,429 @@
+package gateway
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/ragbus/ragbus/pkg/catalog"
+	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/event"
+	"github.com/ragbus/ragbus/pkg/fault"
+)
+
+// document is corpus.Document as the API shows it.
+type document struct {
+	ID         string          `json:"id"`
+	Collection string          `json:"collection"`
+	Title      string          `json:"title"`
+	Filename   string          `json:"filename"`
+	Source     *string         `json:"source"`
+	MediaType  string          `json:"media_type"`
+	Bytes      int64           `json:"bytes"`
+	SHA256     string          `json:"sha256"`
+	Version    string          `json:"version"`
+	Status     corpus.Status   `json:"status"`
+	Progress   progress        `json:"progress"`
+	Pages      *int            `json:"pages"`
+	Error      *corpus.Failure `json:"error"`
+	Warnings   []string        `json:"warnings"`
+	Metadata   map[string]any  `json:"metadata"`
+	ACL        []string        `json:"acl"`
+	CreatedAt  time.Time       `json:"created_at"`
+	UpdatedAt  time.Time       `json:"updated_at"`
+	IndexedAt  *time.Time      `json:"indexed_at"`
+}
+
+type progress struct {
+	Chunks   int `json:"chunks"`
+	Embedded int `json:"embedded"`
+}
+
+func shownDocument(d corpus.Document) document {
+	out := document{
+		ID: d.ID, Collection: d.Collection, Title: d.Title, Filename: d.Filename, Source: orNull(d.Source), MediaType: d.MediaType,
+		Bytes: d.Bytes, SHA256: d.SHA256, Version: d.SHA256, Status: d.Status, Progress: progress{Chunks: d.Chunks, Embedded: d.Embedded},
+		Error: d.Failure, Warnings: d.Warnings, Metadata: d.Metadata, ACL: d.ACL,
+		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(), IndexedAt: timeOrNull(d.IndexedAt),
+	}
+	if d.Pages > 0 {
+		out.Pages = &d.Pages
+	}
+	if out.Warnings == nil {
+		out.Warnings = []string{}
+	}
+	if out.Metadata == nil {
+		out.Metadata = map[string]any{}
+	}
+	return out
+}
+
+// chunk is corpus.Chunk as the API shows it.
+type chunk struct {
+	ID         string `json:"id"`
+	DocumentID string `json:"document_id"`
+	Version    string `json:"version"`
+	Ordinal    int    `json:"ordinal"`
+	Section    string `json:"section"`
+	Page       *int   `json:"page"`
+	CharStart  int    `json:"char_start"`
+	CharEnd    int    `json:"char_end"`
+	Text       string `json:"text"`
+}
+
+func shownChunk(c corpus.Chunk) chunk {
+	out := chunk{
+		ID: c.ID(), DocumentID: c.Document, Version: c.Version, Ordinal: c.Ordinal, Section: c.Section,
+		CharStart: c.CharStart, CharEnd: c.CharEnd, Text: c.Text,
+	}
+	if c.Page > 0 {
+		out.Page = &c.Page
+	}
+	return out
+}
+
+// named returns the id in the path and what the caller may read.
+func (r *request) named() (string, corpus.Scope, error) {
+	scope, err := r.who.scope()
+	if err != nil {
+		return "", scope, err
+	}
+	id, err := r.idParam()
+	return id, scope, err
+}
+
+func (r *request) getDocument() error {
+	id, scope, err := r.named()
+	if err != nil {
+		return err
+	}
+	q, err := r.query("wait")
+	if err != nil {
+		return err
+	}
+	wait, err := parseWait(q["wait"])
+	if err != nil {
+		return err
+	}
+	doc, err := r.s.waitSettled(r.ctx, scope, id, wait)
+	if err != nil {
+		return err
+	}
+	return r.json(http.StatusOK, shownDocument(doc))
+}
+
+func (r *request) listDocuments() error {
+	scope, err := r.who.scope()
+	if err != nil {
+		return err
+	}
+	q, err := r.query("collection", "status", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	limit, cursor, err := page(q, "cursor")
+	if err != nil {
+		return err
+	}
+	if name, ok := q["collection"]; ok {
+		if err := corpus.CheckToken("collection", name); err != nil {
+			return err //nolint:wrapcheck // it names its field
+		}
+	}
+	status := corpus.Status(q["status"])
+	switch status {
+	case "", corpus.Accepted, corpus.Extracting, corpus.Embedding, corpus.Indexed, corpus.Failed, corpus.Deleting, corpus.Deleted:
+	default:
+		return fault.Invalidf("invalid_status", "status is accepted, extracting, embedding, indexed, failed, deleting or deleted").
+			WithField("status")
+	}
+	docs, next, err := r.s.deps.Catalog.List(r.ctx, catalog.Query{
+		Scope: scope, Collection: q["collection"], Status: status, Limit: limit, Cursor: cursor,
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // classified where it arose
+	}
+	out := make([]document, len(docs))
+	for i, d := range docs {
+		out[i] = shownDocument(d)
+	}
+	return r.json(http.StatusOK, listOf(out, next))
+}
+
+// getContent streams the bytes as they were uploaded. They are a stranger's:
+// a browser must neither guess their type nor run them.
+func (r *request) getContent() error {
+	id, scope, err := r.named()
+	if err != nil {
+		return err
+	}
+	doc, err := r.s.deps.Catalog.Get(r.ctx, scope, id)
+	if err != nil {
+		return err //nolint:wrapcheck // classified where it arose
+	}
+	if doc.Status == corpus.Deleting || doc.Status == corpus.Deleted {
+		return fault.NotFoundf("document_not_found", "the document was deleted")
+	}
+	etag := `"` + doc.SHA256 + `"`
+	h := &r.c.Response().Header
+	h.Set(fiber.HeaderETag, etag)
+	if r.c.Get(fiber.HeaderIfNoneMatch) == etag {
+		r.c.Status(http.StatusNotModified)
+		return nil
+	}
+	key, err := r.s.deps.Catalog.BlobKey(r.ctx, scope, id)
+	if err != nil {
+		return err //nolint:wrapcheck // classified where it arose
+	}
+	// The bytes flow after this handler returned, so not within its context's bound.
+	content, _, err := r.s.deps.Blobs.Get(r.s.base(), key)
+	if err != nil {
+		return err //nolint:wrapcheck // classified where it arose
+	}
+	mediaType := doc.MediaType
+	if mediaType == "" {
+		mediaType = fiber.MIMEOctetStream
+	}
+	h.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'; sandbox")
+	h.Set(fiber.HeaderContentDisposition, disposition(doc.Filename, doc.ID))
+	h.SetContentType(mediaType)
+	if r.method == http.MethodHead {
+		closeQuietly(content)
+		h.SetContentLength(int(doc.Bytes))
+		r.c.Response().SkipBody = true
+		return nil
+	}
+	r.c.Context().SetBodyStream(content, int(doc.Bytes))
+	return nil
+}
+
+func closeQuietly(c io.Closer) {
+	_ = c.Close() //nolint:errcheck // it was only read
+}
+
+// disposition returns a Content-Disposition that offers a download under the
+// document's file name (RFC 6266 with the extended form of RFC 8187).
+func disposition(filename, id string) string {
+	if filename == "" {
+		filename = id
+	}
+	if v := mime.FormatMediaType("attachment", map[string]string{"filename": filename}); v != "" {
+		return v
+	}
+	return "attachment"
+}
+
+func (r *request) listChunks() error {
+	id, scope, err := r.named()
+	if err != nil {
+		return err
+	}
+	q, err := r.query("limit", "cursor")
+	if err != nil {
+		return err
+	}
+	limit, cursor, err := page(q, "cursor")
+	if err != nil {
+		return err
+	}
+	after := -1
+	if cursor != "" {
+		if after, err = strconv.Atoi(cursor); err != nil || after < 0 {
+			return fault.Invalidf("invalid_cursor", "the cursor is not one that this server gave").WithField("cursor")
+		}
+	}
+	if _, err := r.s.deps.Catalog.Get(r.ctx, scope, id); err != nil {
+		return err //nolint:wrapcheck // classified where it arose
+	}
+	chunks, err := r.s.deps.Catalog.ListChunks(r.ctx, scope, id, after, limit+1)
+	if err != nil {
+		return err //nolint:wrapcheck // classified where it arose
+	}
+	next := ""
+	if len(chunks) > limit {
+		chunks = chunks[:limit]
+		next = strconv.Itoa(chunks[limit-1].Ordinal)
+	}
+	out := make([]chunk, len(chunks))
+	for i, c := range chunks {
+		out[i] = shownChunk(c)
+	}
+	return r.json(http.StatusOK, listOf(out, next))
+}
+
+func (r *request) patchDocument() error {
+	id, scope, err := r.named()
+	if err != nil {
+		return err
+	}
+	if _, err := r.query(); err != nil {
+		return err
+	}
+	body, err := r.jsonBody(maxJSONBytes)
+	if err != nil {
+		return err
+	}
+	var in struct {
+		title, source *string
+		metadata      map[string]any
+		acl           []string
+	}
+	present, err := decodeObject(body, field{"title", &in.title}, field{"source", &in.source},
+		field{"metadata", &in.metadata}, field{"acl", &in.acl})
+	if err != nil {
+		return err
+	}
+	var p catalog.Patch
+	if present["title"] {
+		p.Title = orEmpty(in.title)
+	}
+	if present["source"] {
+		p.Source = orEmpty(in.source)
+	}
+	if present["metadata"] {
+		p.Metadata = &in.metadata
+	}
+	if present["acl"] {
+		p.ACL = &in.acl
+	}
+	if err := checkPatch(p); err != nil {
+		return err
+	}
+	doc, err := r.s.deps.Catalog.Patch(r.ctx, scope, id, p)
+	if err != nil {
+		return err //nolint:wrapcheck // classified where it arose
+	}
+	r.publishChange(doc)
+	return r.json(http.StatusOK, shownDocument(doc))
+}
+
+func orEmpty(s *string) *string {
+	if s == nil {
+		return new(string)
+	}
+	return s
+}
+
+func checkPatch(p catalog.Patch) error {
+	if p.Title == nil && p.Source == nil && p.Metadata == nil && p.ACL == nil {
+		return fault.Invalidf("empty_patch", "name at least one of title, source, metadata and acl")
+	}
+	d := describing{}
+	if p.Title != nil {
+		d.Title = *p.Title
+	}
+	if p.Source != nil {
+		d.Source = *p.Source
+	}
+	if p.Metadata != nil {
+		d.Metadata = *p.Metadata
+	}
+	if p.ACL != nil {
+		d.ACL = *p.ACL
+	}
+	return d.check()
+}
+
+func (r *request) retryDocument() error {
+	id, scope, err := r.named()
+	if err != nil {
+		return err
+	}
+	doc, err := r.s.deps.Catalog.Retry(r.ctx, scope, id)
+	if err != nil {
+		return err //nolint:wrapcheck // classified where it arose
+	}
+	r.publish(doc.Tenant, event.DocumentUploaded{ID: doc.ID, Generation: doc.Generation})
+	return r.accepted(documentPath(doc.ID), shownDocument(doc))
+}
+
+func (r *request) deleteDocument() error {
+	id, scope, err := r.named()
+	if err != nil {
+		return err
+	}
+	doc, err := r.s.deps.Catalog.Delete(r.ctx, scope, id)
+	if err != nil {
+		return err //nolint:wrapcheck // classified where it arose
+	}
+	if doc.Status == corpus.Deleting {
+		r.publish(doc.Tenant, event.DocumentDeleted{ID: doc.ID, Generation: doc.Generation})
+	}
+	return r.accepted(documentPath(doc.ID), shownDocument(doc))
+}
+
+func documentPath(id string) string { return "/v1/documents/" + id }
+
+// publish sends work that the catalog's row already promises. When that
+// fails the request is accepted all the same: the row is the outbox, and the
+// sweeper sends the work again.
+func (r *request) publish(tenant string, work event.Payload) {
+	if err := r.s.deps.Publisher.Publish(r.ctx, event.New(tenant, r.s.now(), work)); err != nil {
+		r.s.log.LogAttrs(r.ctx, slog.LevelWarn, "work is left to the sweeper", slog.String("request_id", r.id),
+			slog.String("kind", string(work.Kind())), slog.Any("error", err))
+	}
+}
+
+func (r *request) publishChange(doc corpus.Document) {
+	r.publish(doc.Tenant, event.DocumentChanged{ID: doc.ID, Revision: doc.UpdatedAt.UnixMicro()})
+}
+
+// describing is what a caller may say about a document.
+type describing struct {
+	Title    string
+	Source   string
+	Metadata map[string]any
+	ACL      []string
+}
+
+// Bounds of what describes a document.
+const (
+	maxTitleRunes    = 500
+	maxSourceBytes   = 2048
+	maxACL           = 256
+	maxFilenameBytes = 255
+)
+
+func (d describing) check() error {
+	if n := len([]rune(d.Title)); n > maxTitleRunes {
+		return fault.Invalidf("invalid_title", "title has %d characters; the limit is %d", n, maxTitleRunes).WithField("title")
+	}
+	if strings.ContainsFunc(d.Title, isControl) {
+		return fault.Invalidf("invalid_title", "title holds control characters").WithField("title")
+	}
+	if err := checkSource(d.Source); err != nil {
+		return err
+	}
+	if d.ACL != nil && len(d.ACL) == 0 {
+		return fault.Invalidf("invalid_acl", `acl is empty, so nobody could see the document; leave it out or use ["*"]`).WithField("acl")
+	}
+	if len(d.ACL) > maxACL {
+		return fault.Invalidf("invalid_acl", "acl lists %d principals; the limit is %d", len(d.ACL), maxACL).WithField("acl")
+	}
+	for _, p := range d.ACL {
+		if err := corpus.CheckPrincipal(p); err != nil {
+			return err //nolint:wrapcheck // it names its field
+		}
+	}
+	return corpus.CheckMetadata(d.Metadata) //nolint:wrapcheck // it names its field
+}
+
+func isControl(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }
+
+// parseJSONField reads a form or query field that holds JSON.
+func parseJSONField(name, text string, into any) error {
+	if text == "" {
+		return nil
+	}
+	if err := checkJSON([]byte(text)); err != nil {
+		return fault.Invalidf("invalid_"+name, "%s is not valid JSON", name).WithField(name).WithCause(err)
+	}
+	return decodeField(field{name, into}, json.RawMessage(text))
+}

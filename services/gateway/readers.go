@@ -1,0 +1,184 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/ragbus/ragbus/pkg/conversation"
+	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/reply"
+)
+
+// readerPrefix is where a gateway asks all others whether anybody still
+// reads an answer. A request's token follows.
+const readerPrefix = "rag.reader.v1."
+
+// readerAnswers is how long the others have to say so.
+const readerAnswers = 300 * time.Millisecond
+
+// readerSays is what a gateway that knows something answers.
+type readerSays struct {
+	// Reading: somebody reads here, or is being waited for.
+	Reading bool `json:"reading"`
+	// Foreground: the question came in here, and nobody wants its answer but its readers.
+	Foreground bool `json:"foreground"`
+}
+
+// readers knows who reads which answer in this process.
+type readers struct {
+	mu         sync.Mutex
+	reading    map[string]int
+	foreground map[string]time.Time
+}
+
+func newReaders() *readers {
+	return &readers{reading: map[string]int{}, foreground: map[string]time.Time{}}
+}
+
+// enter counts one who reads; leave uncounts them.
+func (r *readers) enter(chat string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reading[chat]++
+}
+
+func (r *readers) leave(chat string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.reading[chat]--; r.reading[chat] <= 0 {
+		delete(r.reading, chat)
+	}
+}
+
+// asked notes a question that is worth answering only while somebody reads.
+func (r *readers) asked(chat string, deadline time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.foreground[chat] = deadline
+}
+
+// answered forgets a question.
+func (r *readers) answered(chat string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.foreground, chat)
+}
+
+// expire forgets the questions whose deadline is over.
+func (r *readers) expire(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for chat, deadline := range r.foreground {
+		if now.After(deadline) {
+			delete(r.foreground, chat)
+		}
+	}
+}
+
+func (r *readers) says(chat string) readerSays {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, foreground := r.foreground[chat]
+	return readerSays{Reading: r.reading[chat] > 0, Foreground: foreground}
+}
+
+// subscribe answers other gateways. Who knows nothing stays silent.
+func (r *readers) subscribe(nc *nats.Conn) (*nats.Subscription, error) {
+	sub, err := nc.Subscribe(readerPrefix+"*", func(m *nats.Msg) {
+		says := r.says(strings.TrimPrefix(m.Subject, readerPrefix))
+		if !says.Reading && !says.Foreground {
+			return
+		}
+		if data, err := json.Marshal(says); err == nil {
+			_ = m.Respond(data) //nolint:errcheck // who asked has left: nobody to tell
+		}
+	})
+	if err != nil {
+		return nil, fault.As(fault.Transient, fmt.Errorf("subscribe to questions about readers: %w", err))
+	}
+	return sub, nil
+}
+
+// everybodySays asks all gateways, this one included.
+func (r *readers) everybodySays(ctx context.Context, nc *nats.Conn, chat string) (readerSays, error) {
+	var all readerSays
+	inbox := nc.NewRespInbox()
+	sub, err := nc.SubscribeSync(inbox)
+	if err != nil {
+		return all, fmt.Errorf("subscribe for answers about readers: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() //nolint:errcheck // the connection is closed: nothing is left to undo
+	if err := nc.PublishRequest(readerPrefix+chat, inbox, nil); err != nil {
+		return all, fmt.Errorf("ask about readers: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, readerAnswers)
+	defer cancel()
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			if errors.Is(err, context.DeadlineExceeded) {
+				return all, nil
+			}
+			return all, fmt.Errorf("hear about readers: %w", err)
+		}
+		var says readerSays
+		if json.Unmarshal(m.Data, &says) == nil {
+			all.Reading = all.Reading || says.Reading
+			all.Foreground = all.Foreground || says.Foreground
+		}
+	}
+}
+
+// readerLeft gives a reader whose connection broke time to come back, to any
+// gateway, and then gives up the work that nobody waits for. The caller's
+// entry in readers passes to it, so that others see the reader as awaited.
+func (s *Service) readerLeft(ctx context.Context, c conversation.Caller, turn conversation.Turn) {
+	chat := turn.Question.ID
+	grace := time.NewTimer(s.cfg.ReaderGrace)
+	defer grace.Stop()
+	select {
+	case <-grace.C:
+		s.readers.leave(chat)
+	case <-s.stop: // readers are told to reconnect now; this is no time to judge
+		s.readers.leave(chat)
+		return
+	}
+	says, err := s.readers.everybodySays(ctx, s.nats, chat)
+	if err != nil || says.Reading || !says.Foreground {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, terminalWrite)
+	defer cancel()
+	if _, err := s.cancelWork(ctx, c, turn); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "an abandoned chat goes on", slog.String("chat_id", chat), slog.Any("error", err))
+		return
+	}
+	s.metrics.cancelled.Inc()
+}
+
+// cancelWork ends a chat as cancelled, unless it has its answer, and tells
+// the workers. It returns the chat as it stands then.
+func (s *Service) cancelWork(ctx context.Context, c conversation.Caller, turn conversation.Turn) (conversation.Answer, error) {
+	stored, err := s.deps.Conversations.Finish(ctx, c, ended(turn, conversation.Cancelled, nil, s.now()))
+	if err != nil {
+		return stored, err //nolint:wrapcheck // classified where it arose
+	}
+	s.readers.answered(turn.Question.ID)
+	if stored.Status != conversation.Cancelled {
+		return stored, nil
+	}
+	if err := reply.Cancel(s.nats, turn.Question.ID); err != nil {
+		// The record says cancelled, so the generator will not begin; only
+		// work under way goes on until it is done.
+		s.log.LogAttrs(ctx, slog.LevelWarn, "workers were not told of a cancellation", slog.Any("error", err))
+	}
+	return stored, nil
+}

@@ -1,0 +1,391 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/ragbus/ragbus/pkg/conversation"
+	"github.com/ragbus/ragbus/pkg/reply"
+)
+
+const (
+	mimeEventStream = "text/event-stream"
+	// heartbeat is how often a silent stream shows that it lives. It is also
+	// how a reader that left is noticed: only a write that fails tells.
+	heartbeat = time.Second
+	// reconnectAfter is when a reader that was sent away comes back.
+	reconnectAfter = time.Second
+)
+
+// errReaderGone is a write that failed because nobody reads.
+var errReaderGone = errors.New("the reader is gone")
+
+// streamOptions say how a stream is read.
+type streamOptions struct {
+	// last is the id of the last event that the reader has.
+	last int
+	// resumed: it came back, or came later.
+	resumed bool
+	// foreground: the work is worth going on only while somebody reads.
+	foreground bool
+	done       func()
+}
+
+// stream answers with server-sent events. It returns at once; the events
+// flow from a goroutine of their own, which must not touch Fiber's context.
+func (r *request) stream(a *answer, o streamOptions) {
+	r.streaming = true
+	r.s.readers.enter(a.id())
+	h := &r.c.Response().Header
+	h.SetContentType(mimeEventStream)
+	h.Set(fiber.HeaderCacheControl, "no-cache")
+	h.Set("X-Accel-Buffering", "no")
+	r.s.work.Add(1)
+	r.c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
+		defer r.s.work.Done()
+		st := &sse{w: w, last: o.last}
+		err := r.relay(a, st, o)
+		a.close()
+		o.done()
+		r.finish(http.StatusOK)
+		r.s.log.LogAttrs(r.ctx, slog.LevelDebug, "stream ended", slog.String("request_id", r.id), slog.String("chat_id", a.id()),
+			slog.Int("events", st.id), slog.Any("error", err))
+		if !errors.Is(err, errReaderGone) || a.asm.Closed() {
+			r.s.readers.leave(a.id())
+			return
+		}
+		r.s.work.Go(func() { r.s.readerLeft(r.s.base(), a.caller, a.turn) })
+	})
+}
+
+// relay writes the events of an answer, surviving a panic on the way.
+func (r *request) relay(a *answer, st *sse, o streamOptions) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.s.log.ErrorContext(r.ctx, "a stream panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+			err = errors.New("panic")
+		}
+	}()
+	if err := st.event("started", started{ID: a.id(), ConversationID: a.turn.Question.ConversationID}); err != nil {
+		return err
+	}
+	if err := st.beat(); err != nil { // the header goes out at once, even when the reader has the first event
+		return err
+	}
+	if a.source == nil {
+		return r.tell(a, st, a.turn.Answer)
+	}
+	ctx, cancel := a.until(r.ctx)
+	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	unhook := r.s.onStop(func() { stop(errStopping) })
+	defer unhook()
+	for {
+		updates, err := a.nextBeating(ctx, st)
+		if err != nil {
+			return r.breakOff(ctx, a, st, err)
+		}
+		for _, u := range updates {
+			if err := r.show(a, st, u); err != nil {
+				return err
+			}
+		}
+		if err := st.flush(); err != nil || a.asm.Closed() {
+			return err
+		}
+	}
+}
+
+// nextBeating is next, with a sign of life every second until there is something.
+func (a *answer) nextBeating(ctx context.Context, st *sse) ([]reply.Update, error) {
+	for {
+		beat, cancel := context.WithTimeoutCause(ctx, heartbeat, errHeartbeat)
+		updates, err := a.next(beat)
+		cancel()
+		if err == nil {
+			return updates, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx) //nolint:wrapcheck // a cause of ours
+		}
+		if !errors.Is(err, errHeartbeat) && !errors.Is(err, context.DeadlineExceeded) {
+			return nil, err
+		}
+		if err := st.beat(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// show writes what one update means to a reader.
+func (r *request) show(a *answer, st *sse, u reply.Update) error {
+	switch u.Kind {
+	case reply.Sourced:
+		return st.raw("sources", sourcesEvent(u.Data))
+	case reply.Added:
+		st.text = true
+		return st.event("delta", delta{Text: string(u.Data)})
+	case reply.Cited:
+		return st.raw("citation", u.Data)
+	case reply.Restarted:
+		st.text = false
+		return st.event("restart", restart{Reason: "retried"})
+	case reply.Ended:
+		r.s.readers.answered(a.id())
+		body, err := a.object(u.Data)
+		if err != nil {
+			return r.sendError(a, st, err)
+		}
+		return r.sendDone(st, body)
+	case reply.Failed:
+		stored, err := a.failed(r.ctx, u.Data)
+		if err != nil {
+			return r.sendError(a, st, err)
+		}
+		return r.tell(a, st, stored)
+	case reply.Used, reply.Lost:
+	}
+	return nil
+}
+
+// sendDone ends the stream with the whole answer. A reader that saw no text,
+// because the question was not asked for streaming, gets it in one piece
+// first; one that claims to have seen more than there is starts over.
+func (r *request) sendDone(st *sse, body []byte) error {
+	if st.last > st.id+1 || !st.text {
+		var whole conversation.Answer
+		if err := json.Unmarshal(body, &whole); err != nil {
+			return fmt.Errorf("decode the answer: %w", err)
+		}
+		if st.last > st.id+st.missing(whole)+1 {
+			return st.over(whole, body)
+		}
+		if !st.text {
+			if err := st.pieces(whole); err != nil {
+				return err
+			}
+		}
+	}
+	st.must = true
+	return st.raw("done", body)
+}
+
+// tell ends a stream from the record.
+func (r *request) tell(a *answer, st *sse, stored conversation.Answer) error {
+	body, err := jsonOf(stored)
+	if err != nil {
+		return r.sendError(a, st, err)
+	}
+	if st.id > 1 || st.last > 1 {
+		return st.over(shownAnswer(stored), body)
+	}
+	if err := st.raw("sources", sourcesEvent(shownAnswer(stored).Sources)); err != nil {
+		return err
+	}
+	if err := st.pieces(stored); err != nil {
+		return err
+	}
+	st.must = true
+	if err := st.raw("done", body); err != nil {
+		return err
+	}
+	return st.flush()
+}
+
+// sendError ends the stream with a problem.
+func (r *request) sendError(a *answer, st *sse, err error) error {
+	p := problemOf(inChat{err, a.id()}, r.id)
+	r.s.log.LogAttrs(r.ctx, slog.LevelWarn, "chat failed", slog.String("request_id", r.id), slog.String("chat_id", a.id()),
+		slog.String("code", p.Code), slog.Any("error", err))
+	st.must = true
+	if err := st.event("error", p); err != nil {
+		return err
+	}
+	return st.flush()
+}
+
+// breakOff ends a stream whose frames will not be read to their end.
+func (r *request) breakOff(ctx context.Context, a *answer, st *sse, why error) error {
+	if errors.Is(why, errReaderGone) {
+		return why
+	}
+	stored, err := a.ending(r.ctx, ctx, why)
+	if errors.Is(err, errStopping) {
+		return st.goodbye()
+	}
+	if err != nil {
+		return r.sendError(a, st, err)
+	}
+	return r.tell(a, st, stored)
+}
+
+// onStop calls f when the service begins to stop, unless undone before.
+func (s *Service) onStop(f func()) (undo func()) {
+	done := make(chan struct{})
+	s.work.Go(func() {
+		select {
+		case <-s.stop:
+			f()
+		case <-done:
+		}
+	})
+	return func() { close(done) }
+}
+
+// The data of events that is not passed through.
+type (
+	started struct {
+		ID             string `json:"id"`
+		ConversationID string `json:"conversation_id"`
+	}
+	delta struct {
+		Text string `json:"text"`
+	}
+	restart struct {
+		Reason string `json:"reason"`
+	}
+)
+
+func sourcesEvent(data []byte) []byte {
+	list := passagesOf(data)
+	if len(list) == 0 {
+		list = []byte("[]")
+	}
+	return append(append([]byte(`{"passages":`), list...), '}')
+}
+
+// sse writes server-sent events. Their ids count up from 1 and depend only
+// on what is told, so that a reader can go on at any gateway: events up to
+// last are counted and not written.
+type sse struct {
+	w    *bufio.Writer
+	id   int
+	last int
+	// text says that the current attempt's text has been told.
+	text bool
+	// must writes the next event whatever its id: an end that the reader has
+	// seen is better told twice than never.
+	must bool
+	buf  []byte
+}
+
+func (s *sse) event(name string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %s event: %w", name, err)
+	}
+	return s.raw(name, data)
+}
+
+// raw writes an event whose data is JSON already.
+func (s *sse) raw(name string, data []byte) error {
+	s.id++
+	if s.id <= s.last && !s.must {
+		return nil
+	}
+	if bytes.ContainsAny(data, "\r\n") { // a line break would end the event
+		var one bytes.Buffer
+		if err := json.Compact(&one, data); err != nil {
+			return fmt.Errorf("compact %s event: %w", name, err)
+		}
+		data = one.Bytes()
+	}
+	b := append(s.buf[:0], "id: "...)
+	b = strconv.AppendInt(b, int64(s.id), 10)
+	b = append(b, "\nevent: "...)
+	b = append(b, name...)
+	b = append(b, "\ndata: "...)
+	b = append(b, data...)
+	s.buf = append(b, "\n\n"...)
+	return s.write(s.buf)
+}
+
+// over starts over and tells the whole answer, for a reader whose place in
+// it is not known any more. Ids go on from the reader's.
+func (s *sse) over(whole conversation.Answer, body []byte) error {
+	s.id = max(s.id, s.last)
+	if err := s.event("restart", restart{Reason: "replayed"}); err != nil {
+		return err
+	}
+	if err := s.raw("sources", sourcesEvent(whole.Sources)); err != nil {
+		return err
+	}
+	if err := s.pieces(whole); err != nil {
+		return err
+	}
+	s.must = true
+	if err := s.raw("done", body); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+// missing returns how many events [sse.pieces] would add.
+func (s *sse) missing(whole conversation.Answer) int {
+	switch {
+	case s.text:
+		return 0
+	case whole.Answer == "":
+		return len(whole.Citations)
+	}
+	return 1 + len(whole.Citations)
+}
+
+// pieces tells the text in one piece, and the citations.
+func (s *sse) pieces(whole conversation.Answer) error {
+	if whole.Answer != "" {
+		if err := s.event("delta", delta{Text: whole.Answer}); err != nil {
+			return err
+		}
+	}
+	for _, c := range whole.Citations {
+		if err := s.event("citation", c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// beat writes a comment, which readers ignore.
+func (s *sse) beat() error {
+	if err := s.write([]byte(": \n\n")); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+// goodbye sends the reader to another gateway: the stream ends without an
+// end of the answer, so an event source comes back with its Last-Event-ID.
+func (s *sse) goodbye() error {
+	text := fmt.Sprintf("retry: %d\n: the server is stopping; come back with Last-Event-ID\n\n", reconnectAfter.Milliseconds())
+	if err := s.write([]byte(text)); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+func (s *sse) write(p []byte) error {
+	if _, err := s.w.Write(p); err != nil {
+		return fmt.Errorf("%w: %w", errReaderGone, err)
+	}
+	return nil
+}
+
+func (s *sse) flush() error {
+	if err := s.w.Flush(); err != nil {
+		return fmt.Errorf("%w: %w", errReaderGone, err)
+	}
+	return nil
+}
