@@ -91,7 +91,7 @@ func (s scripted) Text(_ context.Context, n int) (page.Page, error) {
 		block := make([]byte, 1<<40)
 		return page.Page{Text: strconv.Itoa(len(block))}, nil
 	case "exit":
-		os.Exit(0)
+		syscall.Exit(0) // os.Exit sleeps for a second under the race detector
 	case "garbage":
 		if _, err := os.Stdout.WriteString("\xff\xff\xff\xffp{}"); err != nil {
 			return page.Page{}, fmt.Errorf("write garbage: %w", err)

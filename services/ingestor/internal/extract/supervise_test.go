@@ -31,8 +31,12 @@ func TestBadPagesAreSkippedAndTheOthersKept(t *testing.T) {
 	} {
 		t.Run(tc.line, func(t *testing.T) {
 			t.Parallel()
+			limits := tight
+			if tc.line != "hang" {
+				limits.PageTime = generous
+			}
 			src := Source{File: file(t, script("one", tc.line, "three", "blank", "five"))}
-			got, sum, err := run(t, extractor(t, tight), src)
+			got, sum, err := run(t, extractor(t, limits), src)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +53,7 @@ func TestBadPagesAreSkippedAndTheOthersKept(t *testing.T) {
 
 func TestLastPageMayFail(t *testing.T) {
 	t.Parallel()
-	got, sum, err := run(t, extractor(t, tight), Source{File: file(t, script("one", "crash"))})
+	got, sum, err := run(t, extractor(t, Limits{}), Source{File: file(t, script("one", "crash"))})
 	if err != nil || len(got) != 1 || len(sum.Warnings) != 1 {
 		t.Errorf("pages %v, summary %+v, error %v", got, sum, err)
 	}
@@ -57,8 +61,7 @@ func TestLastPageMayFail(t *testing.T) {
 
 func TestRestartsAreBounded(t *testing.T) {
 	t.Parallel()
-	limits := tight
-	limits.Restarts = 2
+	limits := Limits{Memory: tight.Memory, Restarts: 2}
 	got, sum, err := run(t, extractor(t, limits), Source{File: file(t, script("one", "crash", "two", "crash", "crash", "six"))})
 	wantFault(t, err, "extraction_crashed")
 	if diff := cmp.Diff([]string{"one", "two"}, got); diff != "" {
@@ -102,7 +105,7 @@ func TestTimeOfTheConsumerDoesNotCount(t *testing.T) {
 
 func TestChildKilledByOthersIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	_, _, err := run(t, extractor(t, tight), Source{File: file(t, script("one", "killed"))})
+	_, _, err := run(t, extractor(t, Limits{}), Source{File: file(t, script("one", "killed"))})
 	if code, _ := fault.Public(err); !fault.Is(err, fault.Transient) || code != "extraction_killed" {
 		t.Errorf("error is %v", err)
 	}
