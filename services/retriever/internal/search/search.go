@@ -51,8 +51,8 @@ type Request struct {
 type Result struct {
 	// Passages are ordered by score and free of near-duplicates.
 	Passages []corpus.Passage
-	// Relevant is false when the best passage is surely unrelated to the
-	// query by the measure of the embedding model.
+	// Relevant is false when nothing found has a word of the query and all of
+	// it is surely unrelated by the measure of the embedding model.
 	Relevant bool
 	// Degraded names the legs that had to be left out.
 	Degraded []string
@@ -118,7 +118,8 @@ func (s *Searcher) find(ctx context.Context, q vector.Query) ([]vector.Hit, []ca
 	}
 }
 
-// relevant is false only when the model's cosine says so for certain.
+// relevant is false only when no word matches and the model's cosine says for
+// certain that nothing does; a cosine never overrules a matching word.
 func (s *Searcher) relevant(q vector.Query, hits []vector.Hit) bool {
 	if len(hits) == 0 {
 		return false
@@ -127,7 +128,7 @@ func (s *Searcher) relevant(q vector.Query, hits []vector.Hit) bool {
 		return true
 	}
 	for _, h := range hits {
-		if h.Dense == nil || *h.Dense >= s.embedder.Profile().MinScore {
+		if h.Keyword != nil || h.Dense == nil || *h.Dense >= s.embedder.Profile().MinScore {
 			return true
 		}
 	}
