@@ -181,7 +181,7 @@ func (w *Worker) drain(ctx context.Context, cancel context.CancelCauseFunc, p *p
 			return fmt.Errorf("worker %s: handlers ignore the stop: %w", w.cfg.Consumer, ErrStuck)
 		}
 	}
-	flush, stop := context.WithTimeout(ctx, w.cfg.SettleTimeout)
+	flush, stop := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.SettleTimeout)
 	defer stop()
 	if w.nc.IsConnected() {
 		if err := w.nc.FlushWithContext(flush); err != nil {
