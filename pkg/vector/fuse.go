@@ -28,8 +28,11 @@ func Compare(a, b Hit) int {
 // says that the collections searched are not English.
 //
 // A hit counts with a raw score of a leg also when only the other leg's list
-// has it but carries that score. A score that nobody knows counts as
-// nothing: 0 under ScaledMax, the least score under MinMax, no rank under RRF.
+// has it but carries that score: stores give the keyword leg's hits their
+// cosines, for a model that does not know a language finds all passages
+// alike, and that must not count against those which have the words. A score
+// that nobody knows counts as nothing: 0 under ScaledMax, the least score
+// under MinMax, no rank under RRF.
 // An unknown method is treated as ScaledMax. The legs are not modified.
 func Fuse(fusion embed.Fusion, foreign bool, keyword, dense []Hit, limit int) []Hit {
 	weight := fusion.DenseWeight

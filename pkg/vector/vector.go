@@ -74,8 +74,10 @@ type Query struct {
 	Limit int
 }
 
-// Hit is a found chunk. Keyword and Dense are its raw scores (BM25, cosine),
-// nil where that leg did not find it; Score is the fused one.
+// Hit is a found chunk. Keyword and Dense are its raw scores (BM25, cosine);
+// Score is the fused one. Keyword is nil where the keyword leg did not find it.
+// Dense is nil in a keyword search and for a chunk without a vector; every other
+// hit of a hybrid search has its cosine, also when only the keyword leg found it.
 type Hit struct {
 	Ref        corpus.ChunkRef
 	Collection string

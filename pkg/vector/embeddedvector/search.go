@@ -191,7 +191,23 @@ func (r *run) hits(ctx context.Context) ([]vector.Hit, error) {
 		return r.leg(dense[:min(len(dense), r.query.Limit)], setDense), nil
 	case vector.Hybrid:
 	}
-	return vector.Fuse(r.query.Fusion, r.foreign, r.leg(keyword, setKeyword), r.leg(dense, setDense), r.query.Limit), nil
+	byWords := r.leg(keyword, setKeyword)
+	r.addCosines(byWords, keyword)
+	return vector.Fuse(r.query.Fusion, r.foreign, byWords, r.leg(dense, setDense), r.query.Limit), nil
+}
+
+// addCosines gives the hits of the keyword leg their cosines, also of those
+// that the dense leg has not among its best.
+func (r *run) addCosines(hits []vector.Hit, list []found) {
+	q := newQuestion(r.query.Dense)
+	for i, f := range list {
+		p := &r.pieces[f.piece]
+		if p.scales[f.chunk] == noVector {
+			continue
+		}
+		cosine := q.cosine(p.row(p.high, f.chunk), p.row(p.low, f.chunk), p.scales[f.chunk])
+		hits[i].Dense = &cosine
+	}
 }
 
 func setKeyword(h *vector.Hit, score *float64) { h.Keyword = score }

@@ -170,6 +170,32 @@ func keywordScores(t *testing.T, f fixture) {
 	}
 }
 
+// hybridCosines checks that a hit which only the keyword leg has among its
+// best still comes with its cosine.
+func hybridCosines(t *testing.T, f fixture) {
+	texts := []string{"needle in a haystack"}
+	for i := range 2 * vector.Depth {
+		texts = append(texts, fmt.Sprintf("fox %d", i))
+	}
+	p := append(points(texts...), vector.Point{Ordinal: len(texts), Text: "needle without a vector"})
+	f.upsert(t, document("a"), p)
+	f.activate(t, document("a"))
+	question := Vector("fox")
+	hits := f.search(t, vector.Query{Scope: scope(t, "t"), Mode: vector.Hybrid, Text: "needle", Dense: question, Limit: 200})
+	same(t, "number of hits", vector.Depth+2, len(hits))
+	for _, h := range hits {
+		vectorless := h.Ref.Ordinal == len(texts)
+		switch {
+		case vectorless != (h.Dense == nil):
+			t.Errorf("chunk %d has the cosine %v", h.Ref.Ordinal, h.Dense)
+		case !vectorless && math.Abs(*h.Dense-dot(question, p[h.Ref.Ordinal].Dense)) > f.caps.Tolerance:
+			t.Errorf("chunk %d: cosine %v", h.Ref.Ordinal, *h.Dense)
+		case (h.Keyword != nil) != (h.Ref.Ordinal == 0 || vectorless):
+			t.Errorf("chunk %d: keyword score %v", h.Ref.Ordinal, h.Keyword)
+		}
+	}
+}
+
 func ties(t *testing.T, f fixture) {
 	for _, id := range []string{"c", "a", "b"} {
 		f.live(t, document(id), "the same fox", "the same fox")

@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) vector.Store, caps Caps) {
 		{"modes search their legs", modes},
 		{"cosines are exact and ordered", cosines},
 		{"keyword scores are BM25 over what is searched", keywordScores},
+		{"hybrid hits have their cosines", hybridCosines},
 		{"ties are ordered by document and ordinal", ties},
 		{"filters apply before the cut", filterBeforeCut},
 		{"questions without terms find nothing by keyword", noTerms},
