@@ -3,12 +3,12 @@
 //
 // A PDF file enters as bytes; one page at a time leaves as text. Objects and
 // their streams come from github.com/ledongthuc/pdf; the cross-reference is
-// checked or rebuilt, and encryption undone, before that library sees the
-// file, and everything from content streams to reading order is done here. No input
+// checked or rebuilt, encryption undone and object streams expanded before
+// that library sees the file, for it is strict, slow or wrong there; everything
+// from content streams to reading order is done here. No input
 // makes the package panic, and what one page may cost is bounded by [Limits].
-// The library can still be driven into an endless loop by an object stream
-// made for it, so a caller who reads strangers' files does so in a process it
-// can kill.
+// A caller who reads strangers' files still does so in a process it can
+// kill: the library was not written against enemies.
 package pdf
 
 import (

@@ -83,13 +83,13 @@ func open(file io.ReaderAt, size int64, t *table, limits Limits) (*Document, err
 			return nil, err
 		}
 	}
-	s := newSource(file, size, t)
+	s := newSource(file, size, t, t.expand(file, size))
 	reader, err := lib.NewReader(s, s.length())
 	if err != nil {
 		return nil, damaged(err)
 	}
 	d := &Document{
-		limits: limits, file: file, size: size, reader: reader,
+		limits: limits, file: s, size: s.length(), reader: reader,
 		fonts: map[string]*font{}, fontSets: map[string]map[string]*font{},
 	}
 	err = guard(func() error {

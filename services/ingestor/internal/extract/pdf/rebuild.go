@@ -147,12 +147,7 @@ func (t *table) readStructures(file io.ReaderAt, size int64) {
 // readContainer adds the objects of an object stream that are not found
 // elsewhere, and returns what decoding it cost.
 func (t *table) readContainer(file io.ReaderAt, size int64, container int, dict object, body, budget int64) int64 {
-	length, _ := dict.get("Length")
-	raw, err := readRaw(file, body, int64(length.integer()), min(size-body, budget))
-	if err != nil {
-		return 0
-	}
-	data, err := decodeFilters(raw, dictFilters(dict), budget)
+	data, err := decodeContainer(file, size, dict, body, budget)
 	if err != nil {
 		return 0
 	}

@@ -106,11 +106,12 @@ type source struct {
 
 const libraryHeader = "%PDF-1.7\n"
 
-func newSource(file io.ReaderAt, size int64, t *table) *source {
-	return &source{file: file, size: size, head: []byte(libraryHeader), tail: t.section(size)}
+func newSource(file io.ReaderAt, size int64, t *table, expanded []byte) *source {
+	tail := append(expanded, t.section(size+int64(len(expanded)))...)
+	return &source{file: file, size: size, head: []byte(libraryHeader), tail: tail}
 }
 
-// section writes the table as one cross-reference stream that is to stand at
+// section writes the table, its object streams expanded, as one cross-reference stream that is to stand at
 // an offset, with all that the library wants at the end of a file.
 func (t *table) section(at int64) []byte {
 	own := len(t.entries) // the stream's own number
@@ -123,8 +124,6 @@ func (t *table) section(at int64) []byte {
 		switch e := t.entries[i]; {
 		case !t.known(i):
 			row(0, 0, 0xFFFF)
-		case e.container > 0:
-			row(2, int64(e.container), int(e.offset))
 		default:
 			row(1, e.offset, e.gen)
 		}
