@@ -1,0 +1,9 @@
+package reply
+
+import (
+	"testing"
+
+	"github.com/ragbus/ragbus/pkg/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
