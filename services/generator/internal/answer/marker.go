@@ -88,7 +88,8 @@ func (p *Parser) Write(delta string) string {
 	return p.out.String()
 }
 
-// Close returns what was held back. The parser must not be used after it.
+// Close returns what was held back, without white space at the end. The
+// parser must not be used after it.
 func (p *Parser) Close() string {
 	p.out.Reset()
 	for range p.partial {
@@ -98,9 +99,6 @@ func (p *Parser) Close() string {
 	case inMarker, inLinkStart:
 		p.flush()
 	case inText, afterMarker, inLink:
-	}
-	if !p.dropped {
-		p.writeSpaces()
 	}
 	return p.out.String()
 }

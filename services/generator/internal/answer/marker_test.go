@@ -53,7 +53,7 @@ func TestMarkers(t *testing.T) {
 		"link never closed":        {"a [1](https://evil.example/x y", "a [1] y"},
 		"markdown link":            {"a [text](https://x.example) b", "a [text](https://x.example) b"},
 		"fenced":                   {"x [1]\n```\na[0] = b[9]\n```\ny [9].", "x [1]\n```\na[0] = b[9]\n```\ny."},
-		"blank lines are kept":     {"a [1].\n\n- b [2]\n", "a [1].\n\n- b [2]\n"},
+		"blank lines are kept":     {"a [1].\n\n- b [2]\n", "a [1].\n\n- b [2]"},
 		"only spaces":              {"  \n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

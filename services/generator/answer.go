@@ -1,0 +1,240 @@
+package generator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/ragbus/ragbus/pkg/conversation"
+	"github.com/ragbus/ragbus/pkg/event"
+	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/reply"
+	"github.com/ragbus/ragbus/pkg/worker"
+)
+
+// delivery is what the handler gets.
+type delivery = worker.Delivery[event.ChatRetrieved]
+
+// answer handles one question.
+func (s *Service) answer(ctx context.Context, d delivery) ([]event.Event, error) {
+	begun := time.Now()
+	if !d.Event.Deadline.IsZero() && !begun.Before(d.Event.Deadline) {
+		return nil, fault.Permanentf("deadline_exceeded", "the question was not answered before its deadline")
+	}
+	asked := &d.Data.Asked
+	speaker, err := newSpeaker(s.cfg, d.Attempt, asked.Stream, func(attempt int) (*reply.Writer, error) {
+		return reply.NewWriter(s.frames, d.Event.ReplyTo, asked.ID, reply.Generate, attempt)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer speaker.close()
+
+	turn, err := s.store.Get(ctx, s.caller(d), asked.ID)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return nil, s.gone(speaker, err)
+	case err != nil:
+		return nil, fmt.Errorf("read the turn: %w", err)
+	case turn.Answer.Status.Terminal():
+		return s.close(d, speaker, turn.Answer, false)
+	}
+
+	watched, stop := s.cancels.Watch(ctx, asked.ID)
+	defer stop()
+	out, err := s.write(watched, d, speaker)
+	if err != nil {
+		if !errors.Is(context.Cause(watched), reply.ErrCancelled) {
+			return nil, err
+		}
+		out.status = conversation.Cancelled
+	}
+	a, err := s.compose(d, out, begun, speaker.firstSaid())
+	if err != nil {
+		return nil, err
+	}
+	stored, err := s.finish(ctx, d, a)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return nil, s.gone(speaker, err)
+	case err != nil:
+		return nil, err
+	}
+	same := stored.Answer == a.Answer && stored.Status == a.Status
+	return s.close(d, speaker, stored, same && !out.replaced)
+}
+
+func (s *Service) caller(d delivery) conversation.Caller {
+	return conversation.Caller{Tenant: d.Event.Tenant, Owner: d.Data.Asked.Owner}
+}
+
+// gone ends a chat whose conversation was deleted meanwhile. There is nothing left to do.
+func (s *Service) gone(speaker *speaker, err error) error {
+	return speaker.fail(problemOf(err))
+}
+
+// close sends the end of a stored answer and returns the fact that follows.
+func (s *Service) close(d delivery, speaker *speaker, a conversation.Answer, asSaid bool) ([]event.Event, error) {
+	var err error
+	if a.Status == conversation.Failed && a.Error != nil {
+		err = speaker.fail(event.Problem{Class: fault.Permanent.String(), Code: a.Error.Code, Message: a.Error.Message})
+	} else {
+		err = speaker.end(a, asSaid)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("end the answer: %w", err)
+	}
+	return []event.Event{s.fact(d, a)}, nil
+}
+
+// fact is the event that a question has its answer. Its id is the
+// question's, so that repeating it changes nothing.
+func (s *Service) fact(d delivery, a conversation.Answer) event.Event {
+	fact := event.ChatAnswered{
+		ID: a.ID, ConversationID: a.ConversationID, Status: string(a.Status), Grounded: a.Grounded, Model: a.Model,
+		PromptTokens: a.Usage.PromptTokens, CompletionTokens: a.Usage.CompletionTokens, TotalMS: a.Timings.TotalMS,
+	}
+	if a.Reason != nil {
+		fact.Reason = *a.Reason
+	}
+	return event.New(d.Event.Tenant, time.Now(), fact)
+}
+
+// outcome is what writing came to.
+type outcome struct {
+	status    conversation.Status
+	text      string
+	citations []conversation.Citation
+	grounded  bool
+	reason    string
+	usage     conversation.Usage
+	// replaced says that text is not what the reader was sent.
+	replaced bool
+}
+
+// compose makes the terminal answer.
+func (s *Service) compose(d delivery, out outcome, begun, first time.Time) (conversation.Answer, error) {
+	asked := &d.Data.Asked
+	sources, err := json.Marshal(d.Data.Passages)
+	if err != nil {
+		return conversation.Answer{}, fault.As(fault.Permanent, fmt.Errorf("encode sources: %w", err))
+	}
+	if len(d.Data.Passages) == 0 {
+		sources = []byte("[]")
+	}
+	now := time.Now()
+	a := conversation.Answer{
+		ID: asked.ID, ConversationID: asked.ConversationID, Status: out.status, Answer: out.text, Grounded: out.grounded,
+		Citations: out.citations, Sources: sources, SearchQuery: d.Data.SearchQuery, Model: s.modelName(), Usage: out.usage, CreatedAt: asked.AskedAt,
+		Timings: conversation.Timings{
+			QueueMS: d.Data.QueueMS + since(d.StoredAt, begun), RetrieveMS: d.Data.RetrieveMS,
+			FirstTokenMS: since(asked.AskedAt, first), TotalMS: since(asked.AskedAt, now), Degraded: d.Data.Degraded,
+		},
+	}
+	if first.IsZero() {
+		a.Timings.FirstTokenMS = a.Timings.TotalMS
+	}
+	if a.Citations == nil {
+		a.Citations = []conversation.Citation{}
+	}
+	if out.reason != "" {
+		a.Reason = &out.reason
+	}
+	return a, nil
+}
+
+// Storing an answer is tried this often, for it may have been paid for, and
+// with this much time in all.
+const (
+	finishTries = 4
+	finishPause = 50 * time.Millisecond
+	finishTime  = 10 * time.Second
+)
+
+// finish stores the answer, also when the work's own context has ended.
+func (s *Service) finish(ctx context.Context, d delivery, a conversation.Answer) (conversation.Answer, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	defer cancel()
+	pause := finishPause
+	for try := 1; ; try++ {
+		stored, err := s.store.Finish(ctx, s.caller(d), a)
+		if err == nil {
+			return stored, nil
+		}
+		if try == finishTries || !fault.Retryable(err) || !sleep(ctx, pause/2+rand.N(pause)) { //nolint:gosec // jitter needs no secrecy
+			return conversation.Answer{}, fmt.Errorf("store the answer: %w", err)
+		}
+		pause *= 4
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// bury gives a question that cannot be answered its terminal answer. When
+// another attempt had stored one meanwhile, that one is told.
+func (s *Service) bury(ctx context.Context, d delivery, b worker.Burial) ([]event.Event, error) {
+	a, err := s.compose(d, outcome{status: conversation.Failed}, time.Now(), time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	a.Error = &conversation.Problem{Code: b.Code, Message: b.Message}
+	stored, err := s.finish(ctx, d, a)
+	attempt := 2 * max(d.Attempt, b.Attempts)
+	asked := &d.Data.Asked
+	problem := event.Problem{Class: b.Class.String(), Code: b.Code, Message: b.Message}
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return nil, s.abort(d, attempt, problemOf(err))
+	case err != nil:
+		return nil, err
+	case stored.Status == conversation.Failed:
+		err = s.abort(d, attempt, problem)
+	default:
+		err = s.resend(d, attempt+1, asked.Stream, stored)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []event.Event{s.fact(d, stored)}, nil
+}
+
+// abort ends the reader's wait with a problem. A reply subject that is not
+// this request's, which may be why the question is buried, has no reader.
+func (s *Service) abort(d delivery, attempt int, problem event.Problem) error {
+	err := reply.Abort(s.frames, d.Event.ReplyTo, d.Data.Asked.ID, reply.Generate, attempt, problem)
+	if fault.Is(err, fault.Permanent) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("tell the reader: %w", err)
+	}
+	return nil
+}
+
+func (s *Service) resend(d delivery, attempt int, stream bool, a conversation.Answer) error {
+	speaker, err := newSpeaker(s.cfg, (attempt+1)/2, stream, func(attempt int) (*reply.Writer, error) {
+		return reply.NewWriter(s.frames, d.Event.ReplyTo, d.Data.Asked.ID, reply.Generate, attempt)
+	})
+	if err != nil {
+		return err
+	}
+	defer speaker.close()
+	return speaker.end(a, false)
+}
+
+func problemOf(err error) event.Problem {
+	code, message := fault.Public(err)
+	return event.Problem{Class: fault.Of(err).String(), Code: code, Message: message}
+}

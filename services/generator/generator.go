@@ -1,0 +1,142 @@
+// Package generator writes the answers. A question with its passages comes
+// in as rag.chat.v1.retrieved; frames of text, checked citations and the end
+// go to the reader; the one terminal answer goes to the record; and
+// rag.chat.v1.answered follows. However often a question is delivered, it has
+// one answer, and once that is stored no model is asked again.
+//
+// Without a model the answer is made of the passages' own sentences.
+package generator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/conversation"
+	"github.com/ragbus/ragbus/pkg/embed"
+	"github.com/ragbus/ragbus/pkg/event"
+	"github.com/ragbus/ragbus/pkg/lexical"
+	"github.com/ragbus/ragbus/pkg/llm"
+	"github.com/ragbus/ragbus/pkg/reply"
+	"github.com/ragbus/ragbus/pkg/worker"
+
+	"github.com/ragbus/ragbus/services/generator/internal/answer"
+	"github.com/ragbus/ragbus/services/generator/internal/extractive"
+)
+
+// Deps are what a generator needs besides its settings.
+type Deps struct {
+	// NATS carries frames and cancellations, JetStream the work. Both are required.
+	NATS      *nats.Conn
+	JetStream jetstream.JetStream
+	// Publisher stores the events that follow; nil publishes on JetStream.
+	Publisher worker.Publisher
+	// Conversations is the record of answers. Required.
+	Conversations conversation.Store
+	// Model writes the answers; nil is the extractive writer.
+	Model llm.Model
+	// Embedder helps the extractive writer to choose and the check of
+	// citations to decide where words do not; nil leaves both to words.
+	Embedder embed.Embedder
+	// Log receives lifecycle, retries and burials, never content; nil discards them.
+	Log      *slog.Logger
+	Observer worker.Observer
+	Tracer   trace.Tracer
+}
+
+// Service is a generator. Make one with [New] and call Run once.
+type Service struct {
+	cfg      Config
+	store    conversation.Store
+	model    llm.Model
+	frames   reply.Publisher
+	cancels  *reply.CancelListener
+	checker  *answer.Checker
+	extract  *extractive.Writer
+	log      *slog.Logger
+	worker   *worker.Worker
+	boundary func() string
+}
+
+// New returns a service that is not running yet, and every reason why it could not work.
+func New(cfg Config, deps Deps) (*Service, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.NATS == nil || deps.JetStream == nil || deps.Conversations == nil {
+		return nil, errors.New("generator: NATS, JetStream and the record of conversations are required")
+	}
+	s := newService(cfg, deps)
+	w, err := worker.New(deps.JetStream, worker.Config{
+		Stream: broker.StreamChat, Consumer: broker.ConsumerGenerator, Name: cfg.Name, Slots: cfg.Slots, Grace: cfg.Grace,
+		Timeout: cfg.Timeout, MaxAttempts: cfg.MaxAttempts,
+	}, worker.Deps{Publisher: deps.Publisher, Log: s.log, Observer: deps.Observer, Tracer: deps.Tracer}, s.route())
+	if err != nil {
+		return nil, fmt.Errorf("generator: %w", err)
+	}
+	s.worker = w
+	return s, nil
+}
+
+// newService is all of a service but its worker.
+func newService(cfg Config, deps Deps) *Service {
+	analyzer := lexical.New()
+	s := &Service{
+		cfg: cfg, store: deps.Conversations, model: deps.Model, frames: deps.NATS, cancels: reply.NewCancelListener(deps.NATS),
+		checker: answer.NewChecker(analyzer, deps.Embedder), extract: extractive.New(analyzer, deps.Embedder), log: deps.Log,
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	return s
+}
+
+func (s *Service) route() worker.Typed[event.ChatRetrieved] {
+	return worker.Handle(s.answer).Buried(s.bury)
+}
+
+// Run works until ctx ends and returns when running answers are done or
+// handed back, at the latest after the grace. It needs the consumer to exist.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.cancels.Start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // stopped before it began
+		}
+		return fmt.Errorf("generator: %w", err)
+	}
+	name := s.modelName()
+	s.log.InfoContext(ctx, "generator runs", "model", name, "slots", s.cfg.Slots)
+	err := s.worker.Run(ctx)
+	if closeErr := s.cancels.Close(); err == nil && closeErr != nil {
+		err = closeErr
+	}
+	s.log.InfoContext(context.WithoutCancel(ctx), "generator stopped")
+	if err != nil {
+		return fmt.Errorf("generator: %w", err)
+	}
+	return nil
+}
+
+func (s *Service) modelName() string {
+	if s.model == nil {
+		return extractive.Name
+	}
+	return s.model.Info().Name
+}
+
+// since returns the milliseconds from one time to another, never negative:
+// the clocks of two machines differ.
+func since(from, to time.Time) float64 {
+	if from.IsZero() || to.Before(from) {
+		return 0
+	}
+	return float64(to.Sub(from).Microseconds()) / 1000
+}

@@ -1,0 +1,113 @@
+package extractive
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/ragbus/ragbus/pkg/lexical"
+
+	"github.com/ragbus/ragbus/services/generator/internal/sentence"
+)
+
+// pick is a sentence of the answer, with its predecessor when it makes no sense without.
+type pick struct {
+	passage    int
+	start, end int
+	kind       sentence.Kind
+	terms      []lexical.Term
+}
+
+// confidence tells how well the best candidate answers: its own words, those
+// around it, and what it means.
+func (q *inquiry) confidence(w Weights) float64 {
+	best := 0.0
+	for _, c := range q.best(maxEmbedded) {
+		score := 0.5*c.overlap + 0.35*q.cover[c.passage] + 0.1*max(c.previous, c.heading) + 0.05*c.cue
+		if q.meant && c.embedded {
+			score = 0.4*score + 0.6*c.cosine
+		}
+		best = max(best, score)
+	}
+	return best
+}
+
+// pick takes the best sentence and those near it in score that add something.
+func (q *inquiry) pick(w Weights) []pick {
+	var out []pick
+	used := 0
+	ranked := q.best(3 * MaxSentences)
+	for _, c := range ranked {
+		if used > 0 && c.total < w.More*ranked[0].total {
+			break
+		}
+		p, sentences := q.withPredecessor(c)
+		if used+sentences > MaxSentences || repeats(out, p) {
+			continue
+		}
+		out = append(out, p)
+		if used += sentences; used == MaxSentences {
+			break
+		}
+	}
+	return out
+}
+
+// withPredecessor returns the candidate's pick: a sentence that begins by
+// pointing back takes the one before it along, when that is of the same block.
+func (q *inquiry) withPredecessor(c *candidate) (p pick, sentences int) {
+	text := q.passages[c.passage].Text
+	p = pick{passage: c.passage, start: c.span.Start, end: c.span.End, kind: c.span.Kind, terms: c.terms}
+	if c.index == 0 || !pointsBack(c.span.Of(text)) {
+		return p, 1
+	}
+	before := c.spans[c.index-1]
+	if before.Block != c.span.Block || utf8.RuneCountInString(before.Of(text)) > maxPredecessor {
+		return p, 1
+	}
+	p.start = before.Start
+	return p, 2
+}
+
+// maxPredecessor is how long a sentence is, in code points, that is taken along.
+const maxPredecessor = 300
+
+// pointsBack reports whether a sentence begins with a word that stands for something said before.
+func pointsBack(s string) bool {
+	first, _, _ := strings.Cut(s, " ")
+	switch strings.ToLower(strings.Trim(first, ",;:\"'“„«¿¡(*_")) {
+	case "it", "its", "this", "these", "they", "their", "he", "she", "his", "her", "those", "such", "that",
+		"er", "sie", "es", "dies", "diese", "dieser", "dieses", "ihre", "sein", "seine",
+		"él", "ella", "ellos", "ellas", "esto", "esta", "este", "estos", "estas", "su", "sus",
+		"il", "elle", "ils", "elles", "cela", "ceci", "ce", "cette", "ces",
+		"он", "она", "оно", "они", "это", "эти", "этот", "эта", "его", "её", "их":
+		return true
+	}
+	for _, w := range []string{"它", "他", "她", "这", "這", "该", "該", "其"} {
+		if strings.HasPrefix(s, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameWords is the share of common words from which two sentences say the same.
+const sameWords = 0.75
+
+// repeats reports whether a pick says nothing that is not picked already.
+func repeats(picked []pick, p pick) bool {
+	for _, other := range picked {
+		if other.passage == p.passage && p.start < other.end && other.start < p.end {
+			return true
+		}
+		common := 0
+		for _, t := range p.terms {
+			if has(other.terms, t.ID) {
+				common++
+			}
+		}
+		if n := len(p.terms); n > 0 && float64(common) >= sameWords*float64(n) {
+			return true
+		}
+	}
+	return false
+}

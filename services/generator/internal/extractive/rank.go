@@ -1,0 +1,227 @@
+package extractive
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/lexical"
+
+	"github.com/ragbus/ragbus/services/generator/internal/sentence"
+)
+
+// Weights say how much each sign of an answering sentence counts. The
+// defaults were tuned on the development sets named in docs/quality.md.
+type Weights struct {
+	// Overlap: share of the question's words, by rarity, in the sentence.
+	Overlap float64
+	// Previous and Next: the same for the neighbours.
+	Previous float64
+	Next     float64
+	// Passage and Heading: the same for the whole passage, and for title, section and heading.
+	Passage float64
+	Heading float64
+	// Retrieval: the passage's score as a share of the best one's.
+	Retrieval float64
+	// Cue: the sentence has what the question asks for (a number, a date, a name).
+	Cue float64
+	// Dense: share of the sentence's own words that the question has.
+	Dense float64
+	// Meaning: cosine of question and sentence.
+	Meaning float64
+	// More is the share of the best score from which another sentence is added.
+	More float64
+	// Abstain and AbstainMeant are the least confidence without and with an embedder.
+	Abstain      float64
+	AbstainMeant float64
+}
+
+// DefaultWeights returns the tuned ones.
+func DefaultWeights() Weights {
+	return Weights{
+		Overlap: 1, Previous: 0.2, Next: 0.1, Passage: 0.3, Heading: 0.15, Retrieval: 0.3, Cue: 0.25, Dense: 0.2, Meaning: 0.6,
+		More: 0.8, Abstain: 0.3, AbstainMeant: 0.3,
+	}
+}
+
+// inquiry is one question with its passages, taken apart.
+type inquiry struct {
+	question   string
+	passages   []corpus.Passage
+	asks       asks
+	numbers    []string
+	candidates []*candidate
+	cover      []float64 // by passage
+	meant      bool
+}
+
+// candidate is a sentence that may be picked.
+type candidate struct {
+	passage int
+	index   int // in the passage's sentences
+	span    sentence.Span
+	spans   []sentence.Span
+	terms   []lexical.Term
+
+	overlap, previous, next, heading, retrieval, cue, dense float64
+
+	total    float64
+	cosine   float64
+	embedded bool
+}
+
+// vocabulary weighs the question's words in one language.
+type vocabulary struct {
+	terms []lexical.Term
+	rare  []float64 // idf
+	sum   float64
+}
+
+// share returns which part of the question's weight the terms hold.
+func (v *vocabulary) share(terms []lexical.Term) float64 {
+	if v.sum == 0 {
+		return 0
+	}
+	found := 0.0
+	for i, t := range v.terms {
+		if has(terms, t.ID) {
+			found += v.rare[i]
+		}
+	}
+	return found / v.sum
+}
+
+func has(terms []lexical.Term, id uint32) bool {
+	_, ok := slices.BinarySearchFunc(terms, id, func(t lexical.Term, id uint32) int { return cmp.Compare(t.ID, id) })
+	return ok
+}
+
+// text is a passage taken apart.
+type text struct {
+	language lexical.Language
+	terms    []lexical.Term
+	spans    []sentence.Span
+	each     [][]lexical.Term
+	header   []lexical.Term
+}
+
+func (w *Writer) read(question string, passages []corpus.Passage) *inquiry {
+	q := &inquiry{question: question, passages: passages[:min(len(passages), maxPassages)], asks: askedFor(question)}
+	texts := make([]text, len(q.passages))
+	best := 0.0
+	for i := range q.passages {
+		p := &q.passages[i]
+		best = max(best, p.Score)
+		a := w.analyzer.Analyze(p.Text)
+		t := text{language: a.Language, terms: a.Terms, spans: sentence.Split(p.Text)}
+		in := lexical.Set(0).With(a.Language)
+		t.each = make([][]lexical.Term, len(t.spans))
+		for k, s := range t.spans {
+			t.each[k] = w.analyzer.Query(s.Of(p.Text), in)
+		}
+		t.header = w.analyzer.Query(p.Title+" "+p.Section, in)
+		texts[i] = t
+	}
+	words := w.vocabularies(question, texts)
+	q.cover = make([]float64, len(texts))
+	for i := range texts {
+		q.add(i, &texts[i], words[texts[i].language], best)
+	}
+	return q
+}
+
+// vocabularies weighs the question's words for each language of the texts, by
+// how few of that language's sentences hold them.
+func (w *Writer) vocabularies(question string, texts []text) map[lexical.Language]*vocabulary {
+	out := make(map[lexical.Language]*vocabulary, 1)
+	for i := range texts {
+		l := texts[i].language
+		if out[l] != nil {
+			continue
+		}
+		v := &vocabulary{terms: w.analyzer.Query(question, lexical.Set(0).With(l))}
+		v.rare = make([]float64, len(v.terms))
+		all := 0
+		holding := make([]int, len(v.terms))
+		for k := range texts {
+			if texts[k].language != l {
+				continue
+			}
+			for _, s := range texts[k].each {
+				all++
+				for n, t := range v.terms {
+					if has(s, t.ID) {
+						holding[n]++
+					}
+				}
+			}
+		}
+		for n := range v.terms {
+			v.rare[n] = lexical.IDF(all, holding[n])
+			v.sum += v.rare[n]
+		}
+		out[l] = v
+	}
+	return out
+}
+
+// add makes candidates of a passage's sentences.
+func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
+	p := &q.passages[i]
+	shares := make([]float64, len(t.spans))
+	for k := range t.spans {
+		shares[k] = words.share(t.each[k])
+	}
+	q.cover[i] = words.share(merge(t.terms, t.header))
+	title := words.share(t.header)
+	heading := 0.0
+	retrieval := 1 / float64(i+1)
+	if bestScore > 0 {
+		retrieval = max(p.Score, 0) / bestScore
+	}
+	for k, s := range t.spans {
+		body := s.Of(p.Text)
+		if s.Kind == sentence.Heading {
+			heading = shares[k]
+			continue
+		}
+		if s.Kind == sentence.Code || !usable(body) {
+			continue
+		}
+		c := &candidate{
+			passage: i, index: k, span: s, spans: t.spans, terms: t.each[k],
+			overlap: shares[k], heading: max(title, heading), retrieval: retrieval, cue: q.asks.met(body, q.question),
+		}
+		if k > 0 && t.spans[k-1].Kind != sentence.Heading {
+			c.previous = shares[k-1]
+		}
+		if k+1 < len(t.spans) {
+			c.next = shares[k+1]
+		}
+		if n := len(t.each[k]); n > 0 {
+			c.dense = shares[k] * float64(len(words.terms)) / math.Max(float64(n), 5)
+		}
+		q.candidates = append(q.candidates, c)
+	}
+}
+
+// merge returns the union of two sorted lists of terms.
+func merge(a, b []lexical.Term) []lexical.Term {
+	out := append(slices.Clone(a), b...)
+	slices.SortFunc(out, lexical.Compare)
+	return out
+}
+
+func (q *inquiry) score(w Weights) {
+	for _, c := range q.candidates {
+		c.total = w.Overlap*c.overlap + w.Previous*c.previous + w.Next*c.next + w.Passage*q.cover[c.passage] + w.Heading*c.heading +
+			w.Retrieval*c.retrieval + w.Cue*c.cue + w.Dense*math.Min(c.dense, 1)
+	}
+}
+
+// best returns the n best candidates, best first; equals in the order of passages and sentences.
+func (q *inquiry) best(n int) []*candidate {
+	slices.SortStableFunc(q.candidates, func(a, b *candidate) int { return cmp.Compare(b.total, a.total) })
+	return q.candidates[:min(n, len(q.candidates))]
+}

@@ -1,0 +1,190 @@
+package generator
+
+import (
+	"sync"
+	"time"
+
+	"github.com/ragbus/ragbus/pkg/conversation"
+	"github.com/ragbus/ragbus/pkg/reply"
+)
+
+// maxPiece is from how many bytes on text is sent without waiting for more.
+const maxPiece = 512
+
+// speaker sends one attempt's frames: the first piece of text at once, later
+// ones together when they come fast, and a sign of life when nothing comes.
+//
+// A delivery k has two numbers for its frames, 2k-1 and 2k: the second is for
+// starting over when the text that was sent is not the answer after all. To
+// the reader that is a restart, like any newer attempt.
+type speaker struct {
+	cfg    Config
+	stream bool
+	open   func(attempt int) (*reply.Writer, error)
+
+	mu      sync.Mutex
+	w       *reply.Writer
+	attempt int
+	buf     []byte
+	said    bool // some text was sent or waits
+	failed  error
+	closed  bool
+	last    time.Time
+	first   time.Time
+	flushAt *time.Timer
+	alive   *time.Timer
+}
+
+// newSpeaker begins to give signs of life at once. Close it.
+func newSpeaker(cfg Config, delivery int, stream bool, open func(attempt int) (*reply.Writer, error)) (*speaker, error) {
+	s := &speaker{cfg: cfg, stream: stream, open: open, attempt: 2*max(delivery, 1) - 1, last: time.Now()}
+	w, err := open(s.attempt)
+	if err != nil {
+		return nil, err
+	}
+	s.w = w
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alive = time.AfterFunc(cfg.KeepAlive, s.keepAlive)
+	return s, nil
+}
+
+// say sends text, soon. It must not be called after the end.
+func (s *speaker) say(text string) {
+	if text == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.first.IsZero() {
+		s.first = now
+	}
+	if !s.stream {
+		return
+	}
+	s.buf = append(s.buf, text...)
+	wait := s.cfg.Coalesce - now.Sub(s.last)
+	switch {
+	case !s.said, len(s.buf) >= maxPiece, wait <= 0:
+		s.flush(now)
+	case s.flushAt == nil:
+		s.flushAt = time.AfterFunc(wait, s.flushLater)
+	}
+	s.said = true
+}
+
+func (s *speaker) flushLater() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.flush(time.Now())
+	}
+}
+
+// flush sends what waits. Call with the lock held.
+func (s *speaker) flush(now time.Time) {
+	if s.flushAt != nil {
+		s.flushAt.Stop()
+		s.flushAt = nil
+	}
+	if len(s.buf) == 0 {
+		return
+	}
+	s.note(s.w.Delta(string(s.buf)))
+	s.buf = s.buf[:0]
+	s.last = now
+}
+
+// note remembers that the reader will miss a frame. The answer goes on: it
+// is paid for, and the end is sent under a new number.
+func (s *speaker) note(err error) {
+	if err != nil && s.failed == nil {
+		s.failed = err
+	}
+}
+
+func (s *speaker) keepAlive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	now := time.Now()
+	if quiet := now.Sub(s.last); quiet < s.cfg.KeepAlive {
+		s.alive.Reset(s.cfg.KeepAlive - quiet)
+		return
+	}
+	s.note(s.w.KeepAlive())
+	s.last = now
+	s.alive.Reset(s.cfg.KeepAlive)
+}
+
+// firstSaid returns when the first text came; zero when none did.
+func (s *speaker) firstSaid() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first
+}
+
+// end sends what is left of a finished answer and closes it. text is what
+// the reader must have in the end: when something else was sent, or a
+// frame was lost, the reader starts over.
+func (s *speaker) end(a conversation.Answer, asSaid bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flush(time.Now())
+	if s.failed != nil || !asSaid && s.said {
+		if err := s.again(); err != nil {
+			return err
+		}
+	}
+	if s.stream {
+		if !asSaid || !s.said {
+			s.note(s.w.Delta(a.Answer))
+		}
+		for i := range a.Citations {
+			s.note(s.w.Citation(a.Citations[i]))
+		}
+		s.note(s.w.Usage(a.Usage))
+	}
+	if s.failed != nil {
+		return s.failed
+	}
+	a.Sources = nil
+	if err := s.w.End(a); err != nil {
+		return err //nolint:wrapcheck // says what is wrong
+	}
+	return nil
+}
+
+// again opens the delivery's second number. Call with the lock held.
+func (s *speaker) again() error {
+	w, err := s.open(s.attempt + 1)
+	if err != nil {
+		return err
+	}
+	s.w, s.failed, s.said = w, nil, false
+	return nil
+}
+
+// fail tells the reader that there is no answer.
+func (s *speaker) fail(problem any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.again(); err != nil {
+		return err
+	}
+	return s.w.Error(problem) //nolint:wrapcheck // says what is wrong
+}
+
+// close stops the timers. What waits is not sent any more.
+func (s *speaker) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.alive.Stop()
+	if s.flushAt != nil {
+		s.flushAt.Stop()
+	}
+}

@@ -1,0 +1,141 @@
+package generator
+
+import (
+	"context"
+	"strings"
+
+	"github.com/ragbus/ragbus/pkg/conversation"
+	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/llm"
+
+	"github.com/ragbus/ragbus/services/generator/internal/answer"
+	"github.com/ragbus/ragbus/services/generator/internal/phrase"
+	"github.com/ragbus/ragbus/services/generator/internal/prompt"
+)
+
+// write makes the answer and speaks it as it goes. With an error the outcome
+// holds what was written so far.
+func (s *Service) write(ctx context.Context, d delivery, speaker *speaker) (outcome, error) {
+	if ctx.Err() != nil {
+		return outcome{}, fault.As(fault.Transient, context.Cause(ctx))
+	}
+	switch {
+	case !d.Data.Relevant || len(d.Data.Passages) == 0:
+		return s.abstain(d, speaker), nil
+	case s.model == nil:
+		return s.writeExtract(ctx, d, speaker)
+	default:
+		return s.writeModel(ctx, d, speaker)
+	}
+}
+
+// question is what is answered: as it was asked, unless only the searched one stands alone.
+func question(d delivery) string { return d.Data.Asked.Question }
+
+func (s *Service) abstain(d delivery, speaker *speaker) outcome {
+	text := phrase.For(question(d)).NoAnswer
+	speaker.say(text)
+	return outcome{status: conversation.Completed, text: text, reason: conversation.NoRelevantPassages}
+}
+
+// writeExtract answers in the passages' own words. Follow-ups are answered by
+// the stand-alone question that was searched.
+func (s *Service) writeExtract(ctx context.Context, d delivery, speaker *speaker) (outcome, error) {
+	asked := question(d)
+	if d.Data.SearchQuery != "" {
+		asked = d.Data.SearchQuery
+	}
+	draft, ok := s.extract.Write(ctx, asked, d.Data.Passages)
+	if ctx.Err() != nil {
+		return outcome{}, fault.As(fault.Transient, context.Cause(ctx))
+	}
+	if !ok {
+		return s.abstain(d, speaker), nil
+	}
+	for _, part := range draft.Parts {
+		speaker.say(part)
+	}
+	return outcome{status: conversation.Completed, text: draft.Text, citations: draft.Citations, grounded: true}, nil
+}
+
+// errNothing is what a model that ends without a word is taken for.
+func errNothing() error {
+	return fault.Transientf("model_unavailable", "the language model gave no answer")
+}
+
+func (s *Service) writeModel(ctx context.Context, d delivery, speaker *speaker) (outcome, error) {
+	request, shown, err := prompt.Build(prompt.Input{
+		Question: question(d), Passages: d.Data.Passages, History: d.Data.History,
+		ContextTokens: s.model.Info().ContextTokens, AnswerTokens: s.cfg.AnswerTokens, Boundary: prompt.NewBoundary(),
+	})
+	if err != nil {
+		return outcome{}, err
+	}
+	if s.cfg.Temperature >= 0 {
+		request.Temperature = &s.cfg.Temperature
+	}
+	var (
+		parser = answer.Parser{Sources: shown}
+		text   strings.Builder
+		last   llm.Delta
+	)
+	take := func(piece string) {
+		text.WriteString(piece)
+		speaker.say(piece)
+	}
+	for delta, err := range s.model.Stream(ctx, request) {
+		if err != nil {
+			return outcome{text: strings.TrimSpace(text.String())}, err
+		}
+		take(parser.Write(delta.Text))
+		if delta.Finish != "" {
+			last = delta
+		}
+	}
+	take(parser.Close())
+	if last.Finish == llm.Truncated {
+		if text.Len() == 0 {
+			return outcome{}, errNothing()
+		}
+		take(" …")
+	}
+	out := outcome{status: conversation.Completed, text: text.String(), usage: usageOf(last.Usage)}
+	s.judge(ctx, d, speaker, &out, last.Finish, parser.Abstained())
+	return out, nil
+}
+
+func usageOf(u llm.Usage) conversation.Usage {
+	return conversation.Usage{PromptTokens: u.PromptTokens, CompletionTokens: u.CompletionTokens, TotalTokens: u.PromptTokens + u.CompletionTokens}
+}
+
+// judge decides what a finished text is worth. Text that nothing supports,
+// or that the provider cut for its content, is replaced by a sentence that
+// says so: whoever has been shown it starts over.
+func (s *Service) judge(ctx context.Context, d delivery, speaker *speaker, out *outcome, finish llm.Finish, abstained bool) {
+	phrases := phrase.For(question(d))
+	replace := func(text, reason string) {
+		out.text, out.reason, out.citations, out.replaced = text, reason, nil, true
+	}
+	if finish == llm.Filtered {
+		replace(phrases.Blocked, conversation.Blocked)
+		return
+	}
+	citations := s.checker.Check(ctx, question(d), out.text, d.Data.Passages)
+	for _, c := range citations {
+		if c.Supported {
+			out.citations, out.grounded = citations, true
+			return
+		}
+	}
+	switch {
+	case out.text == "" && abstained:
+		speaker.say(phrases.NoAnswer)
+		out.text, out.reason = phrases.NoAnswer, conversation.NoRelevantPassages
+	case len(citations) == 0 && (abstained || phrase.Refuses(out.text)):
+		out.reason = conversation.NoRelevantPassages
+	case abstained:
+		replace(phrases.NoAnswer, conversation.NoRelevantPassages)
+	default:
+		replace(phrases.Unsupported, conversation.UnsupportedAnswer)
+	}
+}
