@@ -61,7 +61,7 @@ func (a *answer) replay(ctx context.Context) error {
 	a.closer = func() {}
 	reader, err := reply.Replay(ctx, a.s.deps.Broker.JetStream(), a.id())
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	a.source, a.closer, a.replayed = reader, reader.Close, true
 	a.s.metrics.healed.Inc()
@@ -110,7 +110,7 @@ func (a *answer) next(ctx context.Context) ([]reply.Update, error) {
 			continue
 		}
 		if err != nil {
-			return nil, err //nolint:wrapcheck // a cause of ours, or classified
+			return nil, err
 		}
 		if !a.seen {
 			a.seen = true
@@ -236,7 +236,7 @@ func (a *answer) settle(ctx context.Context, why error) (conversation.Answer, er
 			a.stopWork(ctx)
 		}
 		a.s.readers.answered(a.id())
-		return stored, err //nolint:wrapcheck // classified where it arose
+		return stored, err
 	}
 	if errors.Is(why, reply.ErrCancelled) {
 		return a.s.cancelWork(ctx, a.caller, a.turn)
@@ -264,7 +264,7 @@ func (a *answer) failed(ctx context.Context, data []byte) (conversation.Answer, 
 	if sources := passagesOf(a.asm.Sources()); len(sources) > 0 {
 		failed.Sources = sources
 	}
-	return a.s.deps.Conversations.Finish(ctx, a.caller, failed) //nolint:wrapcheck // classified where it arose
+	return a.s.deps.Conversations.Finish(ctx, a.caller, failed)
 }
 
 // fromRecord waits for the answer in the record, when its frames are lost.
@@ -273,7 +273,7 @@ func (a *answer) fromRecord(ctx context.Context) (conversation.Answer, error) {
 	for {
 		turn, err := a.s.deps.Conversations.Get(ctx, a.caller, a.id())
 		if err != nil && fault.Of(err) != fault.Transient {
-			return conversation.Answer{}, err //nolint:wrapcheck // classified where it arose
+			return conversation.Answer{}, err
 		}
 		if err == nil && turn.Answer.Status.Terminal() {
 			return turn.Answer, nil
@@ -284,7 +284,7 @@ func (a *answer) fromRecord(ctx context.Context) (conversation.Answer, error) {
 			pause = min(2*pause, 2*time.Second)
 		case <-ctx.Done():
 			look.Stop()
-			return conversation.Answer{}, context.Cause(ctx) //nolint:wrapcheck // a cause of ours
+			return conversation.Answer{}, context.Cause(ctx)
 		}
 	}
 }

@@ -109,7 +109,7 @@ func (r *request) decodeChat() (ask, error) {
 	}
 	if in.conversationID != "" {
 		if err := corpus.CheckToken("conversation_id", in.conversationID); err != nil {
-			return in, err //nolint:wrapcheck // it names its field
+			return in, err
 		}
 	}
 	if err := checkCollections(in.collections); err != nil {
@@ -153,7 +153,7 @@ func (r *request) acceptQuestion(in ask) (turn conversation.Turn, first bool, er
 		}
 		turn, first, err = r.s.deps.Conversations.Accept(r.ctx, q)
 		if err != nil || first || !neverBegan(turn.Answer) {
-			return turn, first, err //nolint:wrapcheck // classified where it arose
+			return turn, first, err
 		}
 	}
 	return turn, false, fault.Throttledf(time.Minute, "queue_full", "this question was refused too often under its Idempotency-Key")
@@ -209,7 +209,7 @@ func (r *request) publishQuestion(in ask, turn conversation.Turn) error {
 		AskedAt: q.AskedAt,
 	})
 	e.ReplyTo, e.Deadline = r.s.hub.Subject(q.ID), q.Deadline
-	return r.s.deps.Publisher.Publish(r.ctx, e) //nolint:wrapcheck // classified where it arose
+	return r.s.deps.Publisher.Publish(r.ctx, e)
 }
 
 // refused fails a chat at once whose question the broker did not take, so
@@ -259,7 +259,7 @@ func (r *request) turn() (conversation.Turn, error) {
 	if err != nil {
 		return conversation.Turn{}, err
 	}
-	return r.s.deps.Conversations.Get(r.ctx, r.who.caller(), id) //nolint:wrapcheck // classified where it arose
+	return r.s.deps.Conversations.Get(r.ctx, r.who.caller(), id)
 }
 
 func (r *request) getChat() error {

@@ -37,7 +37,7 @@ func (r *request) listConversations() error {
 	}
 	all, next, err := r.s.deps.Conversations.Conversations(r.ctx, r.who.caller(), limit, cursor)
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	return r.json(http.StatusOK, listOf(all, next))
 }
@@ -49,7 +49,7 @@ func (r *request) getConversation() error {
 	}
 	c, err := r.s.deps.Conversations.Conversation(r.ctx, r.who.caller(), id)
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	return r.json(http.StatusOK, c)
 }
@@ -60,7 +60,7 @@ func (r *request) deleteConversation() error {
 		return err
 	}
 	if err := r.s.deps.Conversations.Delete(r.ctx, r.who.caller(), id); err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	r.c.Status(http.StatusNoContent)
 	return nil
@@ -89,7 +89,7 @@ func (r *request) listMessages() error {
 	}
 	caller := r.who.caller()
 	if _, err := r.s.deps.Conversations.Conversation(r.ctx, caller, id); err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	// Message 2n-1 and 2n are turn n; one turn more than needed tells whether there are more.
 	beforeTurn := int64(0)
@@ -98,7 +98,7 @@ func (r *request) listMessages() error {
 	}
 	turns, err := r.s.deps.Conversations.Turns(r.ctx, caller, id, beforeTurn, limit/2+2)
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	all := make([]message, 0, 2*len(turns))
 	for _, t := range turns {

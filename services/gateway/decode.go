@@ -63,7 +63,7 @@ func decodeField(f field, value []byte) error {
 	}
 	var fe *fault.Error
 	if errors.As(err, &fe) { // a type with rules of its own, such as a filter
-		return err //nolint:wrapcheck // it names its field
+		return err
 	}
 	name := f.name
 	want := jsonType(reflect.TypeOf(f.into).Elem())

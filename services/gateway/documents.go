@@ -134,7 +134,7 @@ func (r *request) listDocuments() error {
 	}
 	if name, ok := q["collection"]; ok {
 		if err := corpus.CheckToken("collection", name); err != nil {
-			return err //nolint:wrapcheck // it names its field
+			return err
 		}
 	}
 	status := corpus.Status(q["status"])
@@ -148,7 +148,7 @@ func (r *request) listDocuments() error {
 		Scope: scope, Collection: q["collection"], Status: status, Limit: limit, Cursor: cursor,
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	out := make([]document, len(docs))
 	for i, d := range docs {
@@ -166,7 +166,7 @@ func (r *request) getContent() error {
 	}
 	doc, err := r.s.deps.Catalog.Get(r.ctx, scope, id)
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	if doc.Status == corpus.Deleting || doc.Status == corpus.Deleted {
 		return fault.NotFoundf("document_not_found", "the document was deleted")
@@ -180,12 +180,12 @@ func (r *request) getContent() error {
 	}
 	key, err := r.s.deps.Catalog.BlobKey(r.ctx, scope, id)
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	// The bytes flow after this handler returned, so not within its context's bound.
 	content, _, err := r.s.deps.Blobs.Get(r.s.base(), key)
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	mediaType := doc.MediaType
 	if mediaType == "" {
@@ -240,11 +240,11 @@ func (r *request) listChunks() error {
 		}
 	}
 	if _, err := r.s.deps.Catalog.Get(r.ctx, scope, id); err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	chunks, err := r.s.deps.Catalog.ListChunks(r.ctx, scope, id, after, limit+1)
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	next := ""
 	if len(chunks) > limit {
@@ -298,7 +298,7 @@ func (r *request) patchDocument() error {
 	}
 	doc, err := r.s.deps.Catalog.Patch(r.ctx, scope, id, p)
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	r.publishChange(doc)
 	return r.json(http.StatusOK, shownDocument(doc))
@@ -338,7 +338,7 @@ func (r *request) retryDocument() error {
 	}
 	doc, err := r.s.deps.Catalog.Retry(r.ctx, scope, id)
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	r.publish(doc.Tenant, event.DocumentUploaded{ID: doc.ID, Generation: doc.Generation})
 	return r.accepted(documentPath(doc.ID), shownDocument(doc))
@@ -351,7 +351,7 @@ func (r *request) deleteDocument() error {
 	}
 	doc, err := r.s.deps.Catalog.Delete(r.ctx, scope, id)
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	if doc.Status == corpus.Deleting {
 		r.publish(doc.Tenant, event.DocumentDeleted{ID: doc.ID, Generation: doc.Generation})
@@ -409,10 +409,10 @@ func (d describing) check() error {
 	}
 	for _, p := range d.ACL {
 		if err := corpus.CheckPrincipal(p); err != nil {
-			return err //nolint:wrapcheck // it names its field
+			return err
 		}
 	}
-	return corpus.CheckMetadata(d.Metadata) //nolint:wrapcheck // it names its field
+	return corpus.CheckMetadata(d.Metadata)
 }
 
 func isControl(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }

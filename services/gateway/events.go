@@ -51,7 +51,7 @@ func (r *request) postEvents() error {
 	out := acceptedEvents{Accepted: len(events), IDs: make([]string, len(events))}
 	for i, e := range events {
 		if err := r.s.deps.Publisher.Publish(r.ctx, e.event); err != nil {
-			return err //nolint:wrapcheck // classified where it arose
+			return err
 		}
 		out.IDs[i] = e.sentID
 	}
@@ -125,7 +125,7 @@ func (r *request) decodeStructured(data []byte) (incoming, error) {
 	}
 	e, err := event.DecodeCloudEvent(r.who.Tenant, data)
 	if err != nil {
-		return incoming{}, err //nolint:wrapcheck // classified where it arose
+		return incoming{}, err
 	}
 	return r.fromOutside(e, sender.Source)
 }
@@ -152,7 +152,7 @@ func (r *request) decodeBinary(body []byte) (incoming, error) {
 	}
 	e, err := event.Decode(m)
 	if err != nil {
-		return incoming{}, err //nolint:wrapcheck // classified where it arose
+		return incoming{}, err
 	}
 	return r.fromOutside(e, r.c.Get(event.HeaderSource))
 }

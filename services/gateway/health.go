@@ -65,9 +65,9 @@ func (s *Service) checks() []lifecycle.Check {
 		{Name: "broker", Probe: s.deps.Broker.Ready},
 		{Name: "database", Probe: func(ctx context.Context) error {
 			if err := s.deps.Catalog.Ready(ctx); err != nil {
-				return err //nolint:wrapcheck // Probe reads the class
+				return err
 			}
-			return s.deps.Conversations.Ready(ctx) //nolint:wrapcheck // Probe reads the class
+			return s.deps.Conversations.Ready(ctx)
 		}},
 		{Name: "blob_store", Probe: s.deps.Blobs.Ready},
 	}

@@ -45,7 +45,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
 		if err != nil {
-			return nil, err //nolint:wrapcheck // fasthttp looks at the type
+			return nil, err
 		}
 		select {
 		case l.slots <- struct{}{}:
@@ -108,9 +108,9 @@ type conn struct {
 // Write bounds the pause of a reader instead of the whole response, which may be a stream.
 func (c *conn) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(c.l.stall)); err != nil {
-		return 0, err //nolint:wrapcheck // the transport's error as it is
+		return 0, err
 	}
-	return c.Conn.Write(p) //nolint:wrapcheck // the transport's error as it is
+	return c.Conn.Write(p)
 }
 
 // Close closes the connection, after a bounded time in which a refused body
@@ -157,11 +157,11 @@ func (b *patientBody) Read(p []byte) (int, error) {
 		deadline = b.until
 	}
 	if err := b.conn.SetReadDeadline(deadline); err != nil {
-		return 0, err //nolint:wrapcheck // the transport's error as it is
+		return 0, err
 	}
 	n, err := b.body.Read(p)
 	if errors.Is(err, io.EOF) {
 		b.done = true
 	}
-	return n, err //nolint:wrapcheck // io.EOF must stay what it is
+	return n, err
 }

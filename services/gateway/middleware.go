@@ -119,7 +119,7 @@ func (r *request) next() (err error) {
 			err = errors.New("panic")
 		}
 	}()
-	return r.c.Next() //nolint:wrapcheck // passed through
+	return r.c.Next()
 }
 
 // fail answers with a problem and logs the cause that the problem hides.

@@ -18,5 +18,5 @@ func (r *request) openAPI() error { return r.raw(http.StatusOK, openAPIJSON) }
 // scrape shows the registry to Prometheus.
 func (r *request) scrape() error {
 	r.quiet = true
-	return adaptor.HTTPHandler(promhttp.HandlerFor(r.s.deps.Registry, promhttp.HandlerOpts{}))(r.c) //nolint:wrapcheck // answers itself
+	return adaptor.HTTPHandler(promhttp.HandlerFor(r.s.deps.Registry, promhttp.HandlerOpts{}))(r.c)
 }

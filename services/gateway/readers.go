@@ -169,7 +169,7 @@ func (s *Service) readerLeft(ctx context.Context, c conversation.Caller, turn co
 func (s *Service) cancelWork(ctx context.Context, c conversation.Caller, turn conversation.Turn) (conversation.Answer, error) {
 	stored, err := s.deps.Conversations.Finish(ctx, c, ended(turn, conversation.Cancelled, nil, s.now()))
 	if err != nil {
-		return stored, err //nolint:wrapcheck // classified where it arose
+		return stored, err
 	}
 	s.readers.answered(turn.Question.ID)
 	if stored.Status != conversation.Cancelled {

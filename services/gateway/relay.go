@@ -118,7 +118,7 @@ func (a *answer) nextBeating(ctx context.Context, st *sse) ([]reply.Update, erro
 			return updates, nil
 		}
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx) //nolint:wrapcheck // a cause of ours
+			return nil, context.Cause(ctx)
 		}
 		if !errors.Is(err, errHeartbeat) && !errors.Is(err, context.DeadlineExceeded) {
 			return nil, err

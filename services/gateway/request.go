@@ -172,7 +172,7 @@ func checkCollections(names []string) error {
 	}
 	for _, name := range names {
 		if err := corpus.CheckToken("collections", name); err != nil {
-			return err //nolint:wrapcheck // it names its field
+			return err
 		}
 	}
 	return nil

@@ -239,10 +239,10 @@ func (r *request) identify(u *upload, d describing) error {
 		u.Collection = corpus.DefaultCollection
 	}
 	if err := corpus.CheckToken("collection", u.Collection); err != nil {
-		return err //nolint:wrapcheck // it names its field
+		return err
 	}
 	if u.ID != "" {
-		return corpus.CheckToken("id", u.ID) //nolint:wrapcheck // it names its field
+		return corpus.CheckToken("id", u.ID)
 	}
 	key, err := r.idempotencyKey()
 	if err != nil {
@@ -259,7 +259,7 @@ func (r *request) store(u *upload, body io.Reader) error {
 	info, err := r.s.deps.Blobs.Put(r.ctx, u.BlobKey, &bounded{r: body, limit: int64(r.s.cfg.MaxUploadBytes)},
 		blob.PutOptions{MediaType: u.MediaType})
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	u.stored = true
 	if info.Bytes == 0 {
@@ -285,7 +285,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	case b.n > b.limit:
 		return 0, fault.Invalidf("file_too_large", "the document is larger than %d bytes, the limit of this server", b.limit).WithField("file")
 	case err == nil || errors.Is(err, io.EOF):
-		return n, err //nolint:wrapcheck // io.EOF must stay what it is
+		return n, err
 	}
 	return n, brokenBody(err)
 }
@@ -300,7 +300,7 @@ func (r *request) acceptUpload(u *upload) error {
 	}
 	doc, outcome, err := r.s.deps.Catalog.Accept(r.ctx, u.Upload)
 	if err != nil {
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	}
 	switch outcome {
 	case catalog.Created, catalog.Replaced:
@@ -326,7 +326,7 @@ func (r *request) checkKeyReuse(u *upload) error {
 	case fault.Is(err, fault.NotFound):
 		return nil
 	case err != nil:
-		return err //nolint:wrapcheck // classified where it arose
+		return err
 	case known.SHA256 != u.SHA256 && known.Status != corpus.Deleted && known.Status != corpus.Deleting:
 		return fault.Invalidf("idempotency_key_reused", "this Idempotency-Key came before with another document")
 	}

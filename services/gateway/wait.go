@@ -41,7 +41,7 @@ func parseWait(text string) (time.Duration, error) {
 func (s *Service) waitSettled(ctx context.Context, scope corpus.Scope, id string, wait time.Duration) (corpus.Document, error) {
 	doc, err := s.deps.Catalog.Get(ctx, scope, id)
 	if err != nil || wait == 0 || doc.Status.Settled() {
-		return doc, err //nolint:wrapcheck // classified where it arose
+		return doc, err
 	}
 	if !s.waits.take() {
 		return doc, overloaded("too_many_waits", "waiting requests")
@@ -55,7 +55,7 @@ func (s *Service) waitSettled(ctx context.Context, scope corpus.Scope, id string
 	for {
 		// Asked again after listening began, so that no news falls between.
 		if doc, err = s.deps.Catalog.Get(ctx, scope, id); err != nil || doc.Status.Settled() {
-			return doc, err //nolint:wrapcheck // classified where it arose
+			return doc, err
 		}
 		look := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // jitter is no secret
 		select {

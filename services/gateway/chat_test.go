@@ -1,0 +1,263 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/conversation"
+	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/reply"
+)
+
+func TestAQuestionIsAnsweredAsJSON(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(complete("Because ", "it is so [1]."))
+	g := s.serve()
+	got := g.postJSON("/v1/chat", `{"question":"Why?"}`)
+	if got.status != http.StatusOK {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	var a struct {
+		conversation.Answer
+		Sources []struct{ ID string } `json:"sources"`
+	}
+	got.decode(t, &a)
+	if a.Answer.Answer != "Because it is so [1]." || len(a.Sources) != 2 || a.Sources[0].ID != "p1" || len(a.Citations) != 1 || !a.Grounded {
+		t.Fatalf("%s", got.body)
+	}
+	again := g.get("/v1/chat/" + a.ID)
+	var stored conversation.Answer
+	again.decode(t, &stored)
+	if stored.Answer != a.Answer.Answer || stored.Status != conversation.Completed || stored.ConversationID != a.ConversationID {
+		t.Fatalf("stored %s", again.body)
+	}
+}
+
+// ask returns the chat object of a question that must be answered.
+func (g *server) ask(t *testing.T, body string, h ...header) conversation.Answer {
+	t.Helper()
+	got := g.postJSON("/v1/chat", body, h...)
+	if got.status != http.StatusOK {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	var a conversation.Answer
+	got.decode(t, &a)
+	return a
+}
+
+func TestAFollowUpBelongsToItsConversation(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	followup := make(chan bool, 2)
+	s.workers(func(w *work) {
+		followup <- w.ask.Followup
+		complete("Yes.")(w)
+	})
+	g := s.serve()
+	first := g.ask(t, `{"question":"One?"}`)
+	second := g.ask(t, `{"question":"Two?","conversation_id":"`+first.ConversationID+`"}`)
+	if second.ConversationID != first.ConversationID || <-followup || !<-followup {
+		t.Fatalf("first %+v second %+v", first, second)
+	}
+	g.postJSON("/v1/chat", `{"question":"Three?","conversation_id":"nobodys"}`).problem(t, http.StatusNotFound, "conversation_not_found")
+}
+
+func TestTheQuestionReachesTheBrokerWhole(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	asked := make(chan *work, 1)
+	s.workers(func(w *work) {
+		asked <- w
+		complete("Yes.")(w)
+	})
+	g := s.serve()
+	g.ask(t, `{"question":"Why?","collections":["a","b"],"filter":{"metadata.year":{"gte":2020}},"deadline_ms":30000}`,
+		header{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
+	w := <-asked
+	if w.ask.Question != "Why?" || len(w.ask.Collections) != 2 || len(w.ask.Filter) != 1 || w.ask.Stream || w.ask.Background ||
+		w.ask.Owner != localOwner || w.event.Tenant != "default" {
+		t.Fatalf("%+v", w.ask)
+	}
+	if left := w.event.Deadline.Sub(w.ask.AskedAt); left != 30*time.Second {
+		t.Fatalf("deadline after %s", left)
+	}
+	if !strings.Contains(w.event.Traceparent, "0af7651916cd43dd8448eb211c80319c") {
+		t.Fatalf("trace %q", w.event.Traceparent)
+	}
+}
+
+func TestNoAnswerBeforeTheDeadlineIs504AndTheChatFails(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	cancelled, err := s.bus.NATS.SubscribeSync("rag.cancel.v1.*")
+	must(t, err)
+	g := s.serve() // and nobody works
+	p := g.postJSON("/v1/chat", `{"question":"Why?","deadline_ms":1000}`).problem(t, http.StatusGatewayTimeout, "deadline_exceeded")
+	var a conversation.Answer
+	g.get("/v1/chat/"+p.ChatID).decode(t, &a)
+	if a.Status != conversation.Failed || a.Error == nil || a.Error.Code != "deadline_exceeded" {
+		t.Fatalf("%+v", a)
+	}
+	if m, err := cancelled.NextMsg(patience); err != nil || !strings.HasSuffix(m.Subject, p.ChatID) {
+		t.Fatalf("workers were not told: %v", err)
+	}
+}
+
+func TestAFullQueueIs429AndTheKeyMayTryAgain(t *testing.T) {
+	t.Parallel()
+	s := newStackWith(t, broker.TopologyConfig{ChatMaxPerTenant: 1, ChatMaxMessages: 1})
+	g := s.serve()
+	key := header{"Idempotency-Key": "k1"}
+	first := g.postJSON("/v1/chat", `{"question":"First?","background":true}`)
+	if first.status != http.StatusAccepted {
+		t.Fatalf("%d %s", first.status, first.body)
+	}
+	refused := g.postJSON("/v1/chat", `{"question":"Why?"}`, key)
+	p := refused.problem(t, http.StatusTooManyRequests, "queue_full")
+	if refused.header.Get("Retry-After") == "" || p.RetryAfterS < 1 {
+		t.Fatalf("no Retry-After: %v", refused.header)
+	}
+	var a conversation.Answer
+	g.get("/v1/chat/"+p.ChatID).decode(t, &a)
+	if a.Status != conversation.Failed {
+		t.Fatalf("the refused question is stuck: %+v", a)
+	}
+	s.workers(complete("Now.")) // they make room
+	eventually(t, "room", func() bool { return g.postJSON("/v1/chat", `{"question":"Why?"}`, key).status == http.StatusOK })
+}
+
+func TestAnIdempotencyKeyAsksOnce(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	release := make(chan struct{})
+	asked := s.workers(func(w *work) {
+		select {
+		case <-release:
+		case <-w.ctx.Done():
+			return
+		}
+		complete("Once.")(w)
+	})
+	g, other := s.serve(), s.serve()
+	key := header{"Idempotency-Key": "same"}
+	answers := make(chan answered, 3)
+	for _, at := range []*server{g, g, other} {
+		go func() { answers <- at.postJSON("/v1/chat", `{"question":"Why?"}`, key) }()
+	}
+	eventually(t, "three wait", func() bool {
+		return len(g.svc.chats.free) == 2 && len(other.svc.chats.free) == 1 && asked.Load() == 1
+	})
+	close(release)
+	ids := map[string]bool{}
+	for range 3 {
+		got := <-answers
+		var a conversation.Answer
+		got.decode(t, &a)
+		if got.status != http.StatusOK || a.Answer != "Once." {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		ids[a.ID] = true
+	}
+	if len(ids) != 1 || asked.Load() != 1 {
+		t.Fatalf("%d chats, asked %d times", len(ids), asked.Load())
+	}
+	if a := g.ask(t, `{"question":"Why?"}`, key); a.Answer != "Once." || asked.Load() != 1 {
+		t.Fatal("asked again after the answer")
+	}
+	g.postJSON("/v1/chat", `{"question":"What else?"}`, key).problem(t, http.StatusUnprocessableEntity, "idempotency_key_reused")
+}
+
+func TestABackgroundChatIsReadLater(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(complete("Later."))
+	g := s.serve()
+	got := g.postJSON("/v1/chat", `{"question":"Why?","background":true}`)
+	var a conversation.Answer
+	got.decode(t, &a)
+	if got.status != http.StatusAccepted || a.Status != conversation.Queued || got.header.Get("Location") != "/v1/chat/"+a.ID {
+		t.Fatalf("%d %v %s", got.status, got.header, got.body)
+	}
+	eventually(t, "completed", func() bool {
+		g.get("/v1/chat/"+a.ID).decode(t, &a)
+		return a.Status == conversation.Completed && a.Answer == "Later."
+	})
+}
+
+func TestACancelledChatStaysCancelled(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	started := make(chan *work, 1)
+	s.workers(func(w *work) { started <- w })
+	g, other := s.serve(), s.serve()
+	waiting := make(chan answered, 1)
+	go func() { waiting <- g.postJSON("/v1/chat", `{"question":"Why?"}`) }()
+	w := <-started
+	if got := other.do(http.MethodDelete, "/v1/chat/"+w.ask.ID, nil, nil); got.status != http.StatusOK {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	got := <-waiting
+	var a conversation.Answer
+	got.decode(t, &a)
+	if got.status != http.StatusOK || a.Status != conversation.Cancelled {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	complete("Too late.")(w) // its end is not taken any more
+	g.get("/v1/chat/"+w.ask.ID).decode(t, &a)
+	if a.Status != conversation.Cancelled || a.Answer != "" {
+		t.Fatalf("%+v", a)
+	}
+	g.do(http.MethodDelete, "/v1/chat/nobodys", nil, nil).problem(t, http.StatusNotFound, "chat_not_found")
+}
+
+func TestAWorkersErrorIsToldAndRecorded(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(func(w *work) {
+		must(t, w.writer(reply.Retrieve, 1).Error(conversation.Problem{Code: "index_unavailable", Message: "the index is away"}))
+	})
+	g := s.serve()
+	p := g.postJSON("/v1/chat", `{"question":"Why?"}`).problem(t, http.StatusServiceUnavailable, "index_unavailable")
+	var a conversation.Answer
+	g.get("/v1/chat/"+p.ChatID).decode(t, &a)
+	if a.Status != conversation.Failed || a.Error.Code != "index_unavailable" {
+		t.Fatalf("%+v", a)
+	}
+}
+
+func TestAChatWithoutAGatewayIsEndedByTheSweeper(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	g := s.serve()
+	past := time.Now().Add(-time.Minute)
+	turn, _, err := s.chats.Accept(t.Context(), conversation.Question{
+		Caller: anonymous().caller(), ID: corpus.NewID(), Digest: "d", Text: "Lost?", AskedAt: past.Add(-time.Second), Deadline: past,
+	})
+	must(t, err)
+	g.svc.sweepOnce(t.Context())
+	var a conversation.Answer
+	g.get("/v1/chat/"+turn.Question.ID).decode(t, &a)
+	if a.Status != conversation.Failed || a.Error.Code != "deadline_exceeded" {
+		t.Fatalf("%+v", a)
+	}
+}
+
+func TestOneChatTooManyIs503(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(func(w *work) { <-w.ctx.Done() })
+	g := s.serve(func(c *Config, _ *Deps) { c.MaxChats = 1 })
+	first := make(chan answered, 1)
+	go func() { first <- g.postJSON("/v1/chat", `{"question":"Why?","deadline_ms":1500}`) }()
+	eventually(t, "the first waits", func() bool { return len(g.svc.chats.free) == 1 })
+	got := g.postJSON("/v1/chat", `{"question":"Why?"}`)
+	got.problem(t, http.StatusServiceUnavailable, "too_many_chats")
+	if got.header.Get("Retry-After") == "" {
+		t.Fatal("no Retry-After")
+	}
+	(<-first).problem(t, http.StatusGatewayTimeout, "deadline_exceeded")
+}
