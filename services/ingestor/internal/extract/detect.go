@@ -42,7 +42,7 @@ func Detect(r io.ReaderAt, size int64, mediaType, filename string) (Kind, error)
 	if n == 0 {
 		return Kind{}, emptyDocument()
 	}
-	if i := bytes.Index(sample[:min(n, 1024)], []byte("%PDF-")); i >= 0 && (i == 0 || !utf8.Valid(sample[:i]) || len(bytes.TrimSpace(sample[:i])) == 0) {
+	if isPDF(sample) {
 		return Kind{MediaType: PDF}, nil
 	}
 	if bytes.HasPrefix(sample, []byte("PK\x03\x04")) || bytes.HasPrefix(sample, []byte("PK\x05\x06")) {
@@ -55,6 +55,16 @@ func Detect(r io.ReaderAt, size int64, mediaType, filename string) (Kind, error)
 		return Kind{}, unsupported(name)
 	}
 	return detectText(sample, int64(n) < size, declare(mediaType, filename))
+}
+
+// isPDF reports a PDF's header at the beginning, or at the beginning of a line
+// further down, as mailers and printers leave it, where objects follow.
+func isPDF(b []byte) bool {
+	i := bytes.Index(b[:min(len(b), 1024)], []byte("%PDF-"))
+	if i <= 0 {
+		return i == 0
+	}
+	return (b[i-1] == '\n' || b[i-1] == '\r' || binaryBytes(b[:i])) && bytes.Contains(b[i:], []byte(" obj"))
 }
 
 func emptyDocument() error {

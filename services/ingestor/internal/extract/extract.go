@@ -44,7 +44,7 @@ func New(limits Limits, children int) (*Extractor, error) {
 // "too_much_text", "too_many_pages", "unsupported_media_type",
 // "corrupt_document", "encrypted_document", "archive_bomb", "too_complex",
 // "unreadable_document", "extraction_timeout", "extraction_memory",
-// "extraction_crashed". On a fault, pages may have been emitted already. The
+// "extraction_crashed", or a code of package pdf. On a fault, pages may have been emitted already. The
 // same bytes give the same pages.
 func (e *Extractor) Extract(ctx context.Context, src Source, emit func(Page) error) (Summary, error) {
 	info, err := src.File.Stat()

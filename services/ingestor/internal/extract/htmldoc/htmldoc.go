@@ -23,7 +23,7 @@ const (
 	// maxToken bounds one token (a text, a script, a tag with its attributes).
 	maxToken = 16 << 20
 	// maxDepth bounds the elements that are tracked at once; deeper ones count as text.
-	maxDepth = 1024
+	maxDepth = 256
 	// ctxEvery is after how many tokens the context is asked.
 	ctxEvery = 1024
 )
