@@ -39,7 +39,10 @@ func (d *Document) sampleBody(ctx context.Context) (bodyStyle, error) {
 	edges := map[string]int{}
 	for _, page := range samplePages(len(d.pages)) {
 		err := guard(func() error {
-			glyphs, _, err := d.glyphs(ctx, d.pages[page])
+			glyphs, unreadable, err := d.glyphs(ctx, d.pages[page])
+			if err != nil {
+				return err
+			}
 			for i := range glyphs {
 				weights[int(math.Round(min(glyphs[i].size, 1e6)*5))]++
 				all++
@@ -47,13 +50,14 @@ func (d *Document) sampleBody(ctx context.Context) (bodyStyle, error) {
 					bold++
 				}
 			}
-			all := pageParagraphs(glyphs)
-			for i := range all {
-				if atEdge(i, len(all)) {
-					edges[withoutNumbers(all[i].text)]++
+			sample := readPage{paragraphs: pageParagraphs(glyphs), unreadable: unreadable}
+			for i := range sample.paragraphs {
+				if atEdge(i, len(sample.paragraphs)) {
+					edges[withoutNumbers(sample.paragraphs[i].text)]++
 				}
 			}
-			return err
+			d.sampled[page] = sample
+			return nil
 		})
 		if err != nil && ctx.Err() != nil {
 			return bodyStyle{}, fmt.Errorf("read page: %w", err)
@@ -127,10 +131,16 @@ func pageParagraphs(glyphs []glyph) []paragraph {
 	return all
 }
 
-// compose turns the glyphs of a page into its text.
-func compose(glyphs []glyph, body *bodyStyle) Page {
-	all := pageParagraphs(glyphs)
-	var page Page
+// readPage is a page before its headings are known.
+type readPage struct {
+	paragraphs []paragraph
+	unreadable int
+}
+
+// compose turns the paragraphs of a page into its text.
+func compose(read readPage, body *bodyStyle) Page {
+	all := read.paragraphs
+	page := Page{Unreadable: read.unreadable}
 	var text strings.Builder
 	runes := 0
 	for i := range all {
@@ -219,5 +229,5 @@ func numberedLevel(text string) int {
 		return 4
 	}
 	depth := strings.Count(strings.TrimRight(number, "."), ".")
-	return min(max(3+depth, 4), 6)
+	return min(4+depth, 6)
 }

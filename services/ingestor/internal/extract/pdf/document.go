@@ -135,12 +135,16 @@ func (d *Document) Page(ctx context.Context, n int) (Page, error) {
 	}
 	var page Page
 	err := guard(func() error {
-		glyphs, unreadable, err := d.glyphs(ctx, d.pages[n-1])
-		if err != nil {
-			return err
+		read, ok := d.sampled[n-1]
+		if !ok {
+			glyphs, unreadable, err := d.glyphs(ctx, d.pages[n-1])
+			if err != nil {
+				return err
+			}
+			read = readPage{paragraphs: pageParagraphs(glyphs), unreadable: unreadable}
 		}
-		page = compose(glyphs, d.body)
-		page.Unreadable = unreadable
+		delete(d.sampled, n-1)
+		page = compose(read, d.body)
 		return nil
 	})
 	if err == nil {

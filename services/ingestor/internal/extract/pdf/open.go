@@ -90,7 +90,7 @@ func open(file io.ReaderAt, size int64, t *table, limits Limits) (*Document, err
 	}
 	d := &Document{
 		limits: limits, file: s, size: s.length(), reader: reader,
-		fonts: map[string]*font{}, fontSets: map[string]map[string]*font{},
+		fonts: map[string]*font{}, fontSets: map[string]map[string]*font{}, sampled: map[int]readPage{},
 	}
 	err = guard(func() error {
 		var err error

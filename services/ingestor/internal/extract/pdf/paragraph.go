@@ -88,6 +88,9 @@ func follow(ls []line, start, i int, pitch float64) join {
 	if hyphenated(a.text, b.text) && sameSize(a.size, b.size) && b.cells <= 1 {
 		return joinSpace
 	}
+	if a.cells > 1 && b.cells > 1 && sameSize(a.size, b.size) {
+		return joinBreak
+	}
 	if !sameSize(a.size, b.size) || a.bold != b.bold {
 		return joinNothing
 	}
