@@ -62,6 +62,7 @@ type Document struct {
 	fonts    map[string]*font
 	fontSets map[string]map[string]*font
 	body     *bodyStyle
+	sampled  map[int]readPage // pages (from 0) read for their style only
 }
 
 // Page is the text of one page.
