@@ -1,7 +1,5 @@
 package lexical
 
-import "strings"
-
 // Language is one whose Latin words are analysed in their own way.
 type Language uint8
 
@@ -41,42 +39,6 @@ func (s Set) With(l Language) Set { return s | 1<<l }
 
 // Has reports whether l is in the set.
 func (s Set) Has(l Language) bool { return s&(1<<l) != 0 }
-
-// stop says of a word in which languages it is a stop word.
-type stop struct {
-	latin Set
-	// other marks stop words of the scripts that need no detection.
-	other bool
-	// common marks the 24 words that tell English.
-	common bool
-	// number tells the table's entries apart, from 1 on.
-	number uint16
-}
-
-// commonEnglish are the 24 words whose share tells whether a collection is English.
-const commonEnglish = "the of and in to a is was for that on as with by it from at are be this an which or has"
-
-func stopTable() map[string]stop {
-	table := make(map[string]stop, 2048)
-	add := func(words string, mark func(*stop)) {
-		for w := range strings.FieldsSeq(words) {
-			e := table[w]
-			mark(&e)
-			if e.number == 0 {
-				e.number = uint16(len(table) + 1) //nolint:gosec // under two thousand words
-			}
-			table[w] = e
-		}
-	}
-	for l, words := range latinStops() {
-		add(words, func(e *stop) { e.latin = e.latin.With(Language(l)) }) //nolint:gosec // an index of an array of eleven
-	}
-	for _, words := range []string{russianStops, greekStops, arabicStops} {
-		add(words, func(e *stop) { e.other = true })
-	}
-	add(commonEnglish, func(e *stop) { e.common = true })
-	return table
-}
 
 // evidence counts, for each language, the words of a text that tell it.
 type evidence [languageCount]int
@@ -163,6 +125,3 @@ func (e evidence) most() Language {
 
 // longestStop bounds the look-up of stop words, in bytes.
 const longestStop = 24
-
-// stopWords bounds the size of the table of stop words.
-const stopWords = 4096

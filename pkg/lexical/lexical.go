@@ -122,7 +122,7 @@ func (a *Analyzer) Query(text string, languages Set) []Term {
 			s.ids = a.appendTerms(s, s.ids, t, English)
 			continue
 		}
-		for l := English; l < languageCount; l++ {
+		for l := range languageCount {
 			if languages.Has(l) {
 				s.ids = a.appendTerms(s, s.ids, t, l)
 			}
@@ -155,8 +155,8 @@ func count(ids []uint32) []Term {
 	}
 	slices.Sort(ids)
 	distinct := 1
-	for i := 1; i < len(ids); i++ {
-		if ids[i] != ids[i-1] {
+	for i, id := range ids[1:] {
+		if id != ids[i] {
 			distinct++
 		}
 	}

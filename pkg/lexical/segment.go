@@ -38,7 +38,7 @@ func segment(folded []byte, tokens []token, text string) ([]byte, []token) {
 	open := token{script: separator}
 	closeToken := func() {
 		if open.script != separator {
-			open.end = int32(len(folded)) //nolint:gosec // texts are far below 2 GiB
+			open.end = int32(len(folded))
 			tokens = append(tokens, open)
 			open.script = separator
 		}
@@ -54,7 +54,7 @@ func segment(folded []byte, tokens []token, text string) ([]byte, []token) {
 			}
 			if !open.extend(kind) {
 				closeToken()
-				open = token{start: int32(len(folded)), script: kind} //nolint:gosec // as above
+				open = token{start: int32(len(folded)), script: kind}
 			}
 			if c >= 'A' && c <= 'Z' {
 				c += 'a' - 'A'
@@ -71,7 +71,7 @@ func segment(folded []byte, tokens []token, text string) ([]byte, []token) {
 		default:
 			if !open.extend(kind) {
 				closeToken()
-				open = token{start: int32(len(folded)), script: kind} //nolint:gosec // as above
+				open = token{start: int32(len(folded)), script: kind}
 			}
 			folded = utf8.AppendRune(folded, unicode.ToLower(r))
 		}

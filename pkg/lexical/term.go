@@ -8,7 +8,7 @@ import (
 )
 
 // Tags that are part of a term's id, so that equal spellings of different
-// analyses are different terms. Latin languages use latinTag plus their number.
+// analyses are different terms.
 const (
 	plainTag byte = iota
 	pairTag
@@ -16,8 +16,10 @@ const (
 	greekTag
 	cyrillicTag
 	arabicTag
-	latinTag = 16
 )
+
+// latinTag plus the language's number tags the words of Latin languages.
+const latinTag byte = 16
 
 const (
 	stemSlots   = 2048
@@ -34,7 +36,7 @@ type stemSlot struct {
 }
 
 func lowest(s Set) Language {
-	return Language(bits.TrailingZeros16(uint16(s))) //nolint:gosec // at most 16
+	return Language(bits.TrailingZeros16(uint16(s)))
 }
 
 // appendTerms appends the ids of a token's terms: none for a stop word, one
@@ -58,7 +60,7 @@ func (a *Analyzer) appendTerms(s *scratch, ids []uint32, t token, l Language) []
 	slot := &s.stems[h%stemSlots]
 	if slot.tag != tag || string(slot.word[:slot.length]) != string(text) {
 		slot.tag = tag
-		slot.length = uint8(copy(slot.word[:], text)) //nolint:gosec // at most longestSlot
+		slot.length = uint8(copy(slot.word[:], text))
 		slot.id = stemID(tag, l, text)
 	}
 	return append(ids, slot.id)

@@ -32,7 +32,7 @@ const (
 )
 
 func newSynthetic() *synthetic {
-	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a reproducible corpus
+	rng := rand.New(rand.NewPCG(1, 2))
 	s := &synthetic{rng: rng, zipf: rand.NewZipf(rng, 1.1, 3, vocabulary-1), words: strings.Fields(functionWords)}
 	for i := len(s.words); i < vocabulary; i++ {
 		s.words = append(s.words, pseudoWord(i))

@@ -31,9 +31,9 @@ func (r *run) dense(ctx context.Context, depth int) ([]found, error) {
 	q := newQuestion(r.query.Dense)
 	blocks := make([]block, 0, r.chunks/blockRows+len(r.pieces))
 	for i := range r.pieces {
-		size := uint32(r.pieces[i].size()) //nolint:gosec // segments are far below 2³² chunks
+		size := uint32(r.pieces[i].size())
 		for from := uint32(0); from < size; from += blockRows {
-			blocks = append(blocks, block{int32(i), from, min(from+blockRows, size)}) //nolint:gosec // few pieces
+			blocks = append(blocks, block{int32(i), from, min(from+blockRows, size)})
 		}
 	}
 	candidates := r.scan(ctx, q, blocks, depth*rescoreFactor)
@@ -96,7 +96,7 @@ func (r *run) scanBlock(q question, at block, dots []int32, b *best) {
 		if score < floor || scale < 0 {
 			continue
 		}
-		chunk := at.from + uint32(i) //nolint:gosec // within a block
+		chunk := at.from + uint32(i)
 		if !r.sees(p, p.owner[chunk]) {
 			continue
 		}

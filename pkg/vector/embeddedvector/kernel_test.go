@@ -18,7 +18,7 @@ func randomVector(rng *rand.Rand, n int) []float32 {
 // The kernel of this machine and the plain one must rank alike, so they give the same integers.
 func TestKernelsAgree(t *testing.T) {
 	t.Parallel()
-	rng := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // a reproducible test
+	rng := rand.New(rand.NewPCG(3, 4))
 	for _, stride := range []int{16, 32, 48, 384, 1536, 3072} {
 		for _, rows := range []int{0, 1, 2, 3, 4, 5, 7, 8, 61} {
 			query := make([]int16, stride)
@@ -62,7 +62,7 @@ func TestQuestionsDoNotOverflow(t *testing.T) {
 
 func TestStoredVectorsKeepTheirCosines(t *testing.T) {
 	t.Parallel()
-	rng := rand.New(rand.NewPCG(5, 6)) //nolint:gosec // a reproducible test
+	rng := rand.New(rand.NewPCG(5, 6))
 	for _, dimensions := range []int{3, 384, 768} {
 		b := newBuilder(dimensions)
 		b.open(&document{})
@@ -84,7 +84,7 @@ func TestStoredVectorsKeepTheirCosines(t *testing.T) {
 			for j := range v {
 				exact += float64(v[j]) * float64(asked[j])
 			}
-			fine := q.cosine(s.row(s.high, uint32(i)), s.row(s.low, uint32(i)), s.scales[i]) //nolint:gosec // fifty
+			fine := q.cosine(s.row(s.high, uint32(i)), s.row(s.low, uint32(i)), s.scales[i])
 			coarse := float64(dots[i]) * float64(q.scale) * float64(s.scales[i])
 			if math.Abs(fine-exact) > 2e-5 || math.Abs(coarse-exact) > 5e-3 {
 				t.Errorf("%d dimensions: fine %v, coarse %v, exactly %v", dimensions, fine, coarse, exact)

@@ -73,7 +73,7 @@ func (r *run) topScores(depth int) []found {
 			if !r.sees(p, p.owner[chunk]) {
 				continue
 			}
-			b.offer(found{score: float64(score), piece: int32(i), chunk: uint32(chunk)}) //nolint:gosec // small numbers
+			b.offer(found{score: float64(score), piece: int32(i), chunk: uint32(chunk)})
 			if len(b.heap) == depth {
 				floor = float32(b.heap[0].score)
 			}

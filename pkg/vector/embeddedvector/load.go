@@ -34,7 +34,7 @@ func scanRow(rows *sql.Rows) (int64, row, error) {
 	if err := rows.Scan(&key, &language, &r.length, &r.words, &r.english, &terms, &dense); err != nil {
 		return 0, r, fmt.Errorf("read a chunk: %w", err)
 	}
-	r.ordinal = uint32(key & maxOrdinal) //nolint:gosec // twenty bits
+	r.ordinal = uint32(key & maxOrdinal)
 	r.language, r.terms, r.dense = lexical.Language(language), terms, dense
 	return key >> ordinalBits, r, nil
 }

@@ -99,7 +99,7 @@ func (t *tenant) mergeOnce(name string) bool {
 				next.deadChunks += int(merged.first[i+1] - merged.first[i])
 				continue
 			}
-			d.where, d.index = merged, uint32(i) //nolint:gosec // segments are far below 2³² documents
+			d.where, d.index = merged, uint32(i)
 		}
 		c.parts = slices.DeleteFunc(c.parts, func(p part) bool {
 			return slices.ContainsFunc(parts, func(q part) bool { return p.segment == q.segment })
@@ -119,7 +119,7 @@ func planMerge(parts []part) []part {
 		if p.live() >= largestMerge {
 			continue
 		}
-		tier := bits.Len(uint(p.live()/smallestTier)) / 3 //nolint:gosec // sizes are positive
+		tier := bits.Len(uint(p.live()/smallestTier)) / 3
 		tiers[tier] = append(tiers[tier], p)
 		if len(tiers[tier]) == mergeWidth {
 			return tiers[tier]
@@ -145,10 +145,10 @@ func mergeParts(parts []part) (*segment, []*segment) {
 		m.languages |= p.languages
 		moved[i] = make([]uint32, p.size())
 		for d := range p.documents {
-			sources = m.adopt(p, uint32(d), moved[i], sources) //nolint:gosec // as above
+			sources = m.adopt(p, uint32(d), moved[i], sources)
 		}
 	}
-	m.first = append(m.first, uint32(m.size())) //nolint:gosec // as above
+	m.first = append(m.first, uint32(m.size()))
 	m.mergePostings(parts, moved)
 	return m, sources
 }
@@ -165,11 +165,11 @@ func (s *segment) adopt(p part, d uint32, moved []uint32, sources []*segment) []
 		}
 		return sources
 	}
-	at := uint32(s.size()) //nolint:gosec // as above
+	at := uint32(s.size())
 	s.first = append(s.first, at)
 	for chunk := from; chunk < to; chunk++ {
 		moved[chunk] = at + chunk - from
-		s.owner = append(s.owner, uint32(len(s.documents))) //nolint:gosec // as above
+		s.owner = append(s.owner, uint32(len(s.documents)))
 	}
 	s.documents = append(s.documents, p.documents[d])
 	s.ordinals = append(s.ordinals, p.ordinals[from:to]...)
@@ -206,10 +206,10 @@ func (s *segment) mergePostings(parts []part, moved [][]uint32) {
 		}
 		if len(s.chunks) > before {
 			s.terms = append(s.terms, term)
-			s.offsets = append(s.offsets, uint32(before)) //nolint:gosec // as above
+			s.offsets = append(s.offsets, uint32(before))
 		}
 	}
-	s.offsets = append(s.offsets, uint32(len(s.chunks))) //nolint:gosec // as above
+	s.offsets = append(s.offsets, uint32(len(s.chunks)))
 	s.terms, s.offsets = slices.Clip(s.terms), slices.Clip(s.offsets)
 }
 

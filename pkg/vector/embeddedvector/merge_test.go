@@ -24,7 +24,7 @@ func smallSegment(t *testing.T, rng *rand.Rand, id string, chunks int) *segment 
 				terms = append(terms, lexical.Term{ID: id * 1000, Count: 1 + rng.Uint32N(3)})
 			}
 		}
-		r := row{ordinal: uint32(i), length: 10, words: 12, english: 4, terms: encodeTerms(terms)} //nolint:gosec // small
+		r := row{ordinal: uint32(i), length: 10, words: 12, english: 4, terms: encodeTerms(terms)}
 		if i%4 != 3 {
 			r.dense = encodeVector(randomVector(rng, 4))
 		}
@@ -45,7 +45,7 @@ func contents(c *collection) map[string]string {
 			if p.isDead(d) {
 				continue
 			}
-			at := uint32(chunk) //nolint:gosec // small
+			at := uint32(chunk)
 			text := fmt.Sprint(p.scales[chunk], p.row(p.high, at), p.row(p.low, at))
 			for _, term := range p.terms {
 				chunks, impacts := p.postings(term)
@@ -67,7 +67,7 @@ func contents(c *collection) map[string]string {
 
 func TestMergingChangesNothing(t *testing.T) {
 	t.Parallel()
-	rng := rand.New(rand.NewPCG(9, 10)) //nolint:gosec // a reproducible test
+	rng := rand.New(rand.NewPCG(9, 10))
 	tn := newTenant()
 	for step := range 400 {
 		id := fmt.Sprintf("d%02d", rng.IntN(40))
@@ -103,13 +103,13 @@ func checkTotals(t *testing.T, c *collection) {
 		dead := 0
 		for d, doc := range p.documents {
 			size := int(p.first[d+1] - p.first[d])
-			if p.isDead(uint32(d)) { //nolint:gosec // small
+			if p.isDead(uint32(d)) {
 				dead += size
 				continue
 			}
 			chunks += size
 			words += doc.words
-			if doc.where != p.segment || doc.index != uint32(d) { //nolint:gosec // small
+			if doc.where != p.segment || doc.index != uint32(d) {
 				t.Errorf("%s is not where it says", doc.id)
 			}
 		}

@@ -111,16 +111,16 @@ func newBuilder(dimensions int) *builder {
 
 // open starts a document; the chunks added next are its.
 func (b *builder) open(d *document) {
-	d.where, d.index = b.seg, uint32(len(b.seg.documents)) //nolint:gosec // segments are far below 2³² documents
+	d.where, d.index = b.seg, uint32(len(b.seg.documents))
 	b.seg.documents = append(b.seg.documents, d)
-	b.seg.first = append(b.seg.first, uint32(b.seg.size())) //nolint:gosec // as above
+	b.seg.first = append(b.seg.first, uint32(b.seg.size()))
 }
 
 // add appends a chunk of the open document. It copies what it keeps of r.
 func (b *builder) add(r row) error {
 	s := b.seg
-	chunk := uint32(s.size())             //nolint:gosec // as above
-	owner := uint32(len(s.documents) - 1) //nolint:gosec // as above
+	chunk := uint32(s.size())
+	owner := uint32(len(s.documents) - 1)
 	for at, id := 0, uint32(0); at < len(r.terms); {
 		delta, n := binary.Uvarint(r.terms[at:])
 		count, m := binary.Uvarint(r.terms[at+max(n, 0):])
@@ -128,7 +128,7 @@ func (b *builder) add(r row) error {
 			return errCorrupt
 		}
 		at += n + m
-		id += uint32(delta) //nolint:gosec // ids are 32 bits
+		id += uint32(delta)
 		b.post(id, posting{chunk: chunk, impact: lexical.Impact(uint32(count), r.length)})
 	}
 	if err := b.addVector(r.dense); err != nil {
@@ -145,7 +145,7 @@ func (b *builder) add(r row) error {
 func (b *builder) post(term uint32, p posting) {
 	slot, ok := b.slots[term]
 	if !ok {
-		slot = uint32(len(b.seg.terms)) //nolint:gosec // as above
+		slot = uint32(len(b.seg.terms))
 		b.slots[term] = slot
 		b.seg.terms = append(b.seg.terms, term)
 		b.counts = append(b.counts, 0)
@@ -169,8 +169,8 @@ func (b *builder) addVector(blob []byte) error {
 	}
 	s.scales = append(s.scales, math.Float32frombits(binary.LittleEndian.Uint32(blob)))
 	for i := range b.dimensions {
-		s.high[at+i] = int8(blob[4+i])             //nolint:gosec // the bytes are signed
-		s.low[at+i] = int8(blob[4+b.dimensions+i]) //nolint:gosec // as above
+		s.high[at+i] = int8(blob[4+i])
+		s.low[at+i] = int8(blob[4+b.dimensions+i])
 	}
 	return nil
 }
@@ -178,10 +178,10 @@ func (b *builder) addVector(blob []byte) error {
 // finish returns the segment. The builder is of no use afterwards.
 func (b *builder) finish() *segment {
 	s := b.seg
-	s.first = append(s.first, uint32(s.size())) //nolint:gosec // as above
+	s.first = append(s.first, uint32(s.size()))
 	order := make([]uint32, len(s.terms))
 	for i := range order {
-		order[i] = uint32(i) //nolint:gosec // as above
+		order[i] = uint32(i)
 	}
 	slices.SortFunc(order, func(x, y uint32) int {
 		if s.terms[x] < s.terms[y] {

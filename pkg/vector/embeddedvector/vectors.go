@@ -100,7 +100,7 @@ func newQuestion(v []float32) question {
 	if most == 0 {
 		return q
 	}
-	steps := math.Min(math.MaxInt16, math.Floor(float64(math.MaxInt32/(highSteps*len(q.coarse)))))
+	steps := float64(min(math.MaxInt16, math.MaxInt32/(highSteps*len(q.coarse))))
 	for i, x := range q.exact {
 		q.coarse[i] = int16(math.Round(float64(x) / most * steps))
 	}

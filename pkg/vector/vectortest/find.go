@@ -152,11 +152,11 @@ func cosines(t *testing.T, f fixture) {
 }
 
 func keywordScores(t *testing.T, f fixture) {
-	f.live(t, document("a"), "fox fox den", "den bear wolf")
-	f.live(t, document("b"), "wolf wolf wolf")
+	f.live(t, document("a"), "fox fox den", "den bear wolf") //nolint:dupword // how often a word occurs matters
+	f.live(t, document("b"), "wolf wolf wolf")               //nolint:dupword // how often a word occurs matters
 	dark := document("b")
 	dark.Version = "v2"
-	f.upsert(t, dark, points("fox fox fox"))
+	f.upsert(t, dark, points("fox fox fox")) //nolint:dupword // how often a word occurs matters
 	hits := f.search(t, vector.Query{Scope: scope(t, "t"), Mode: vector.Keyword, Text: "foxes den"})
 	want := map[string]float64{
 		"a.v1.0": lexical.IDF(3, 1)*float64(lexical.Impact(2, 3)) + lexical.IDF(3, 2)*float64(lexical.Impact(1, 3)),
@@ -211,7 +211,7 @@ func filterBeforeCut(t *testing.T, f fixture) {
 	for i := range 300 {
 		doc := document(fmt.Sprintf("d%03d", i))
 		doc.Metadata = map[string]any{"rare": i == 299}
-		text := "fox fox fox"
+		text := "fox fox fox" //nolint:dupword // how often a word occurs matters
 		if i == 299 {
 			text = "fox and many other words that make it a worse match than the rest"
 		}

@@ -13,7 +13,7 @@ import (
 // tenantsNeverMeet writes the same ids and words into several tenants at
 // random and checks that no search ever returns what its tenant has not live.
 func tenantsNeverMeet(t *testing.T, f fixture) {
-	rng := rand.New(rand.NewPCG(7, 11)) //nolint:gosec // a reproducible test
+	rng := rand.New(rand.NewPCG(7, 11))
 	words := []string{"fox", "wolf", "bear", "lynx", "crow"}
 	tenants := []string{"t", "u", "T", "t-", "default"}
 	live := make(map[string]map[string]string) // tenant → document → version
@@ -59,7 +59,7 @@ func otherTenantsKeepScores(t *testing.T, f fixture) {
 	for i := range 20 {
 		other := document(fmt.Sprintf("o%d", i))
 		other.Tenant = "u"
-		f.live(t, other, "fox", "fox fox", "wolf")
+		f.live(t, other, "fox", "fox fox", "wolf") //nolint:dupword // how often a word occurs matters
 	}
 	same(t, "scores with another tenant's documents", before, f.search(t, q))
 	if !f.caps.ScopedIDF {
@@ -67,7 +67,7 @@ func otherTenantsKeepScores(t *testing.T, f fixture) {
 	}
 	elsewhere := document("e")
 	elsewhere.Collection = "d"
-	f.live(t, elsewhere, "fox", "fox fox", "wolf")
+	f.live(t, elsewhere, "fox", "fox fox", "wolf") //nolint:dupword // how often a word occurs matters
 	same(t, "scores with another collection's documents", before, f.search(t, q))
 }
 

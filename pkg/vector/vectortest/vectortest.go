@@ -112,7 +112,7 @@ func Vector(text string) []float32 {
 		x := h.Sum64()
 		for i := range v {
 			x = x*6364136223846793005 + 1442695040888963407
-			v[i] += float32(int32(x>>33)-1<<30) / (1 << 30) //nolint:gosec // 31 bits
+			v[i] += float32(int32(x>>33)-1<<30) / (1 << 30)
 		}
 	}
 	norm := math.Sqrt(dot(v, v))
