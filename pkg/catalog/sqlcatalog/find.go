@@ -170,20 +170,19 @@ func newLookups() map[int]lookup {
 	return lookups
 }
 
-// chunksStatement joins a list of n keys to the chunks. The cross join keeps
-// SQLite from turning the order of the loops around.
+// chunksStatement looks up n chunks. It is no join of the list with the
+// table: SQLite plans a join anew whenever one of its parameters turns to 0
+// or 1, as ordinals do.
 func chunksStatement(n int) string {
 	var b strings.Builder
-	b.WriteString("with wanted (document, version, ordinal) as (values ")
+	b.WriteString("select " + chunkColumns + " from chunks where tenant = $1 and (document, version, ordinal) in (values ")
 	for i := range n {
 		if i > 0 {
 			b.WriteString(", ")
 		}
 		fmt.Fprintf(&b, "($%d, $%d, cast($%d as bigint))", 3*i+2, 3*i+3, 3*i+4)
 	}
-	b.WriteString(`) select c.document, c.version, c.ordinal, c.page, c.char_start, c.char_end, c.section, c.body
-		from wanted w cross join chunks c
-		where c.tenant = $1 and c.document = w.document and c.version = w.version and c.ordinal = w.ordinal`)
+	b.WriteString(")")
 	return b.String()
 }
 

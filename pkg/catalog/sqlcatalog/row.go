@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -21,7 +22,8 @@ type row struct {
 	givenTitle string
 	foundTitle string
 	blobKey    string
-	movedAt    int64
+	// movedAt is when it last moved, or never when it is settled.
+	movedAt int64
 	// stored is updated_at as read. It grows with every change, so that it
 	// tells a writer whether somebody else was faster.
 	stored int64
@@ -183,11 +185,17 @@ func (s *Store) insert(ctx context.Context, tx *sqldb.Tx, r *row) error {
 	return nil
 }
 
+// never is a time that no sweeper asks for.
+const never = math.MaxInt64
+
 // touch stamps a change. Times of one document never repeat, even when the
 // clock stands still or goes back.
 func (s *Store) touch(r *row) {
 	now := max(s.now().UnixMicro(), r.stored+1)
 	r.UpdatedAt, r.movedAt = fromMicros(now), now
+	if r.Status.Settled() {
+		r.movedAt = never
+	}
 	r.Title = r.shownTitle()
 }
 

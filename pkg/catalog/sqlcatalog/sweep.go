@@ -108,7 +108,7 @@ func (r *row) bury() {
 
 const (
 	selectStalled = "select " + documentColumns + ` from documents
-		where status in ('accepted', 'extracting', 'embedding', 'deleting') and moved_at < $1 order by moved_at, tenant, id limit $2`
+		where moved_at < $1 order by moved_at, tenant, id limit $2`
 	touchStalled = "update documents set moved_at = $4 where tenant = $1 and id = $2 and moved_at = $3"
 )
 

@@ -34,7 +34,7 @@ const (
 		and status = 'completed' order by seq desc limit $5`
 	selectTurns = "select " + allColumns + ` from turns where tenant = $1 and owner = $2 and conversation = $3 and seq < $4
 		order by seq desc limit $5`
-	selectUnfinished = "select " + allColumns + " from turns where status = 'queued' and deadline < $1 order by deadline, tenant, owner, id limit $2"
+	selectUnfinished = "select " + allColumns + " from turns where waits_until < $1 order by waits_until, tenant, owner, id limit $2"
 )
 
 // History implements [conversation.Store].

@@ -40,8 +40,8 @@ const (
 	insertConversation = `insert into conversations (tenant, owner, id, title, turns, created_at, updated_at) values ($1, $2, $3, $4, 1, $5, $5)
 		on conflict (tenant, owner, id) do update set turns = conversations.turns + 1, updated_at = excluded.updated_at returning turns`
 	useConversation = "update conversations set turns = turns + 1, updated_at = $4 where tenant = $1 and owner = $2 and id = $3 returning turns"
-	insertTurn      = `insert into turns (tenant, owner, id, conversation, seq, status, digest, asked_at, deadline, question, answer, sources)
-		values ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, '', null)`
+	insertTurn      = `insert into turns (tenant, owner, id, conversation, seq, status, digest, asked_at, deadline, waits_until, question, answer, sources)
+		values ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $8, $9, '', null)`
 )
 
 // Accept implements [conversation.Store].
@@ -108,7 +108,7 @@ func (s *Store) begin(ctx context.Context, tx *sqldb.Tx, q conversation.Question
 	return conversation.Turn{Question: q, Answer: pending(q), Seq: seq}, true, nil
 }
 
-const finishTurn = `update turns set status = $4, answer = $5, sources = $6
+const finishTurn = `update turns set status = $4, answer = $5, sources = $6, waits_until = 9223372036854775807
 	where tenant = $1 and owner = $2 and id = $3 and status = 'queued' returning conversation`
 
 // Finish implements [conversation.Store].

@@ -24,6 +24,7 @@ create table turns (
 	digest       text   not null,
 	asked_at     bigint not null,
 	deadline     bigint not null,
+	waits_until  bigint not null,
 	question     text   not null,
 	answer       text   not null,
 	sources      text,
@@ -32,4 +33,7 @@ create table turns (
 );
 
 create unique index turns_in_order on turns (tenant, owner, conversation, seq);
-create index turns_unfinished on turns (deadline) where status = 'queued';
+-- waits_until is the deadline, and 2^63-1 once there is an answer, so that a
+-- plain index finds what waits: a partial index makes SQLite plan every
+-- statement with parameters on this table anew, each time it runs.
+create index turns_unfinished on turns (waits_until);
