@@ -141,6 +141,8 @@ type envelope struct {
 	Traceparent string          `json:"traceparent"`
 	Tracestate  string          `json:"tracestate"`
 	Data        json.RawMessage `json:"data"`
+	// DataBase64 holds the data of producers that treat JSON as bytes.
+	DataBase64 []byte `json:"data_base64"`
 }
 
 // DecodeCloudEvent reads one CloudEvents JSON object (structured mode) as
@@ -168,7 +170,28 @@ func structured(data []byte) (envelope, error) {
 	if err := json.Unmarshal(data, &env); err != nil {
 		return env, invalid("the body is not a CloudEvents JSON object")
 	}
+	if len(env.Data) == 0 {
+		env.Data = env.DataBase64
+	}
+	if !headerSafe(env.Traceparent) || !headerSafe(env.Tracestate) {
+		env.Traceparent, env.Tracestate = "", ""
+	}
 	return env, nil
+}
+
+// headerSafe reports whether an attribute of a JSON body may become a header:
+// what holds a line break would become two.
+func headerSafe(s string) bool {
+	const longest = 512 // of a tracestate, www.w3.org/TR/trace-context
+	if len(s) > longest {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 func binary(m Message) (envelope, error) {
