@@ -17,8 +17,11 @@ import (
 )
 
 const (
-	// loadUnit is how many documents a loading worker takes at a time.
-	loadUnit = 256
+	// loadUnit is how many documents a loading worker takes at a time at
+	// most, and loadShares how many turns each worker gets at least: few
+	// documents may be large ones.
+	loadUnit   = 256
+	loadShares = 8
 	// loadSegment is the size at which it finishes a segment.
 	loadSegment = largestMerge
 )
@@ -89,18 +92,20 @@ func (s *Store) load(ctx context.Context) error {
 		return fmt.Errorf("load the search index: %w", err)
 	}
 	s.expected.Store(int64(len(versions)))
+	workers := min(runtime.GOMAXPROCS(0), 8)
+	unit := min(max(1, len(versions)/(workers*loadShares)), loadUnit)
 	var next atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
-	for range min(runtime.GOMAXPROCS(0), 8) {
+	for range workers {
 		group.Go(func() error {
 			l := loader{store: s, builders: make(map[place]*builder)}
 			for {
-				from := int(next.Add(loadUnit)) - loadUnit
+				from := int(next.Add(int64(unit))) - unit
 				if from >= len(versions) {
 					l.finish()
 					return nil
 				}
-				if err := l.read(ctx, versions[from:min(from+loadUnit, len(versions))]); err != nil {
+				if err := l.read(ctx, versions[from:min(from+unit, len(versions))]); err != nil {
 					return err
 				}
 			}
