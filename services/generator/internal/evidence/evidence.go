@@ -28,7 +28,7 @@ type Thresholds struct {
 // DefaultThresholds were chosen on the development half of CLAPnq, where they
 // accept most human answers against their own passage and refuse most against
 // the best passage of another question.
-func DefaultThresholds() Thresholds { return Thresholds{Window: 0.5, Passage: 0.7} }
+func DefaultThresholds() Thresholds { return Thresholds{Window: 0.6, Passage: 0.7} }
 
 // Judge holds what judging needs. It is safe for concurrent use.
 type Judge struct {

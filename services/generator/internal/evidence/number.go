@@ -21,7 +21,7 @@ func Numbers(text string, words bool) []string {
 			r, size = utf8.DecodeRuneInString(text[i:])
 		}
 		if digit(r) < 0 {
-			inWord = unicode.IsLetter(r) && !unspaced(r)
+			inWord = letter(r)
 			i += size
 			continue
 		}
@@ -35,6 +35,14 @@ func Numbers(text string, words bool) []string {
 		out = appendWords(out, text)
 	}
 	return out
+}
+
+// letter reports whether a digit behind the rune belongs to a word.
+func letter(r rune) bool {
+	if r < utf8.RuneSelf {
+		return r|0x20 >= 'a' && r|0x20 <= 'z'
+	}
+	return unicode.IsLetter(r) && !unspaced(r)
 }
 
 // unspaced reports scripts in which a number stands beside letters without a space.
@@ -122,7 +130,7 @@ func canonical(number string) string {
 // appendWords adds the small number words of the text.
 func appendWords(out []string, text string) []string {
 	for w := range strings.FieldsFuncSeq(text, func(r rune) bool { return !unicode.IsLetter(r) }) {
-		if len(w) > 12 {
+		if len(w) < 2 || len(w) > 12 {
 			continue
 		}
 		if n := numberWord(w); n != "" {

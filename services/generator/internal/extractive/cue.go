@@ -53,7 +53,7 @@ func (a asks) met(sentence, question string) float64 {
 	case aNumber, aDate:
 		best := 0.0
 		asked := evidence.Numbers(question, true)
-		for _, n := range evidence.Numbers(sentence, a == aNumber) {
+		for _, n := range evidence.Numbers(sentence, true) {
 			if slices.Contains(asked, n) {
 				continue
 			}

@@ -57,15 +57,22 @@ func (q *inquiry) pick(w Weights) []pick {
 func (q *inquiry) withPredecessor(c *candidate) (p pick, sentences int) {
 	text := q.passages[c.passage].Text
 	p = pick{passage: c.passage, start: c.span.Start, end: c.span.End, kind: c.span.Kind, terms: c.terms}
-	if c.index == 0 || !pointsBack(c.span.Of(text)) {
+	if !c.leansBack(text) {
 		return p, 1
 	}
 	before := c.spans[c.index-1]
-	if before.Block != c.span.Block || utf8.RuneCountInString(before.Of(text)) > maxPredecessor {
-		return p, 1
-	}
 	p.start = before.Start
 	return p, 2
+}
+
+// leansBack reports whether the candidate makes sense only behind the sentence
+// before it, and that one can be taken along.
+func (c *candidate) leansBack(text string) bool {
+	if c.index == 0 || !pointsBack(c.span.Of(text)) {
+		return false
+	}
+	before := c.spans[c.index-1]
+	return before.Block == c.span.Block && utf8.RuneCountInString(before.Of(text)) <= maxPredecessor
 }
 
 // maxPredecessor is how long a sentence is, in code points, that is taken along.

@@ -40,7 +40,7 @@ type Weights struct {
 // DefaultWeights returns the tuned ones.
 func DefaultWeights() Weights {
 	return Weights{
-		Overlap: 1, Previous: 0.2, Next: 0.1, Passage: 0.3, Heading: 0.15, Retrieval: 0.3, Cue: 0.25, Dense: 0.2, Meaning: 0.6,
+		Overlap: 1, Previous: 0.2, Next: 0.1, Passage: 0.375, Heading: 0.15, Retrieval: 0.375, Cue: 0.25, Dense: 0.1, Meaning: 0.6,
 		More: 0.8, Abstain: 0.3, AbstainMeant: 0.3,
 	}
 }
@@ -195,6 +195,10 @@ func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
 		}
 		if k > 0 && t.spans[k-1].Kind != sentence.Heading {
 			c.previous = shares[k-1]
+			if c.leansBack(p.Text) {
+				// The sentence before comes along, so its words count in full.
+				c.overlap = max(c.overlap, words.share(merge(t.each[k-1], t.each[k])))
+			}
 		}
 		if k+1 < len(t.spans) {
 			c.next = shares[k+1]

@@ -14,7 +14,7 @@ import (
 // control characters than tab and line feed. Joiners stay between letters of
 // scripts that need them. Most texts have none and come back as they are.
 func Visible(text string) string {
-	if !strings.ContainsFunc(text, suspicious) && utf8.ValidString(text) {
+	if harmless(text) {
 		return text
 	}
 	var b strings.Builder
@@ -30,6 +30,24 @@ func Visible(text string) string {
 		last = r
 	}
 	return b.String()
+}
+
+// harmless reports whether there is nothing to take out. Every question
+// passes here with all its sources, so ASCII goes fast.
+func harmless(text string) bool {
+	for i := 0; i < len(text); {
+		c := text[i]
+		if c >= 0x20 && c < 0x7f || c == '\n' || c == '\t' {
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(text[i:])
+		if suspicious(r) || r == utf8.RuneError && size == 1 {
+			return false
+		}
+		i += size
+	}
+	return true
 }
 
 // joins reports whether joiners have a meaning behind the letter: Arabic, Indic scripts, emoji.

@@ -179,7 +179,7 @@ func clean(text, boundary string) string {
 	for boundary != "" && strings.Contains(text, boundary) { // what is left may spell it again
 		text = strings.ReplaceAll(text, boundary, "")
 	}
-	if strings.ContainsAny(text, "[【") {
+	if strings.Contains(text, "[") || strings.Contains(text, "【") {
 		text = unmark(text)
 	}
 	if strings.Contains(text, "<") {
