@@ -1,0 +1,57 @@
+package sqlconversation_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/ragbus/ragbus/pkg/catalog/sqlcatalog"
+	"github.com/ragbus/ragbus/pkg/conversation"
+	"github.com/ragbus/ragbus/pkg/conversation/conversationtest"
+	"github.com/ragbus/ragbus/pkg/conversation/sqlconversation"
+	"github.com/ragbus/ragbus/pkg/sqldb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func openDB(tb testing.TB) *sqldb.DB {
+	tb.Helper()
+	db, err := sqldb.Open(tb.Context(), sqldb.Config{URL: sqldb.FileURL(filepath.Join(tb.TempDir(), "ragbus.db"))})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return db
+}
+
+func open(tb testing.TB) *sqlconversation.Store {
+	tb.Helper()
+	store, err := sqlconversation.Open(tb.Context(), openDB(tb))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return store
+}
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	conversationtest.Run(t, func(t *testing.T) conversation.Store { return open(t) })
+}
+
+func TestTheCatalogMayShareTheDatabase(t *testing.T) {
+	t.Parallel()
+	db := openDB(t)
+	for range 2 {
+		if _, err := sqlconversation.Open(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sqlcatalog.Open(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
