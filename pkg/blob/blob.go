@@ -152,8 +152,8 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, opts PutOption
 		return Info{}, classify(err)
 	}
 	info, err = copyHashed(ctx, w, r, opts.MaxBytes)
-	if err == nil && file != nil {
-		err = classify(file.Sync())
+	if err == nil && s.dir != "" {
+		err = syncFile(file)
 	}
 	if err != nil {
 		abandon()
@@ -165,6 +165,13 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, opts PutOption
 		return Info{}, classify(err)
 	}
 	return info, s.syncDirs(key)
+}
+
+func syncFile(file *os.File) error {
+	if file == nil {
+		return fault.Permanentf("blob_store_unusable", "the blob directory gave no file to sync")
+	}
+	return classify(file.Sync())
 }
 
 func mediaType(declared string) string {
