@@ -50,7 +50,3 @@ func resident(pid int) (size int64, ok bool) {
 	}
 	return pages * int64(os.Getpagesize()), true
 }
-
-// ownGroup keeps signals of the terminal away from the child: Ctrl-C must not
-// look like a document that kills its reader.
-func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -5,7 +5,6 @@ package extract
 import (
 	"os"
 	"runtime/metrics"
-	"syscall"
 	"time"
 )
 
@@ -29,5 +28,3 @@ func confine(l Limits) error {
 }
 
 func resident(int) (size int64, ok bool) { return 0, false }
-
-func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/ragbus/ragbus/pkg/fault"
@@ -152,13 +151,13 @@ func (c *process) crash(exit error, l Limits) error {
 	last := c.stderr.String()
 	cause := fmt.Errorf("%w; last words: %s", errors.Join(errGone, exit), last)
 	code := c.cmd.ProcessState.ExitCode()
-	status, _ := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	overtime, byOthers := killed(c.cmd.ProcessState)
 	switch {
 	case code == exitMemory || strings.Contains(last, "out of memory") || strings.Contains(last, "cannot allocate memory"):
 		return limitBreach(errors.Join(errMemory, cause), l)
-	case status.Signaled() && status.Signal() == syscall.SIGXCPU:
+	case overtime:
 		return limitBreach(errors.Join(errTime, cause), l)
-	case status.Signaled() && (status.Signal() == syscall.SIGKILL || status.Signal() == syscall.SIGTERM):
+	case byOthers:
 		// Someone else's doing, such as the kernel short of memory: not the document's fault until it happens again and again.
 		return fault.Transientf("extraction_killed", "reading the document was interrupted; it will be tried again").WithCause(cause)
 	}
