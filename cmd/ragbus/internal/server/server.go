@@ -1,0 +1,254 @@
+// Package server composes the four services in one process over embedded
+// parts: the quick start, and the harness of the end-to-end tests. It holds
+// no logic of its own; each service runs as it does alone.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/ragbus/ragbus/pkg/blob"
+	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/catalog/sqlcatalog"
+	"github.com/ragbus/ragbus/pkg/conversation/sqlconversation"
+	"github.com/ragbus/ragbus/pkg/embed"
+	"github.com/ragbus/ragbus/pkg/embed/minilm"
+	"github.com/ragbus/ragbus/pkg/lifecycle"
+	"github.com/ragbus/ragbus/pkg/llm"
+	"github.com/ragbus/ragbus/pkg/llm/genaillm"
+	"github.com/ragbus/ragbus/pkg/sqldb"
+	"github.com/ragbus/ragbus/pkg/telemetry"
+	"github.com/ragbus/ragbus/pkg/vector/embeddedvector"
+	"github.com/ragbus/ragbus/pkg/worker"
+	"github.com/ragbus/ragbus/services/gateway"
+	"github.com/ragbus/ragbus/services/generator"
+	"github.com/ragbus/ragbus/services/ingestor"
+	"github.com/ragbus/ragbus/services/retriever"
+)
+
+// Parts replaces parts that tests and load programs script; nil ones are
+// made from the settings.
+type Parts struct {
+	Embedder embed.Embedder
+	Model    llm.Model
+}
+
+// Server is everything in one process. Make one with [Open], call Run once, then Close.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	tel     *telemetry.Telemetry
+	gateway *gateway.Service
+	parts   []lifecycle.Part
+	// closers undo Open, last first.
+	closers []func(context.Context) error
+}
+
+// stores are the embedded parts that services share.
+type stores struct {
+	conn          *broker.Conn
+	topology      broker.Topology
+	catalog       *sqlcatalog.Store
+	conversations *sqlconversation.Store
+	blobs         *blob.Store
+	index         *embeddedvector.Store
+	embedder      embed.Embedder
+	model         llm.Model
+}
+
+// Open opens all parts and binds the address. Logs go to log; terminal says
+// whether a person reads them. When it fails, nothing stays open.
+func Open(ctx context.Context, cfg Config, parts Parts, version string, log io.Writer, terminal bool) (_ *Server, err error) {
+	tel, err := telemetry.Setup(ctx, cfg.Telemetry, "ragbus", version, log, terminal)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: tel.Log, tel: tel}
+	s.onClose(tel.Shutdown)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close(ctx))
+		}
+	}()
+	st, err := s.open(ctx, parts)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.compose(ctx, st, version); err != nil {
+		return nil, err
+	}
+	return s, s.gateway.Listen(ctx)
+}
+
+func (s *Server) onClose(f func(context.Context) error) { s.closers = append(s.closers, f) }
+
+// Close releases what Open opened, also when Run was never called.
+func (s *Server) Close(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	var problems []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		problems = append(problems, s.closers[i](ctx))
+	}
+	s.closers = nil
+	return errors.Join(problems...)
+}
+
+// URL returns the address at which the server is reached.
+func (s *Server) URL() string { return "http://" + s.gateway.Addr() }
+
+// Run serves until ctx ends and returns when everything has stopped.
+func (s *Server) Run(ctx context.Context) error { return lifecycle.Run(ctx, s.log, s.parts...) }
+
+func (s *Server) open(ctx context.Context, parts Parts) (*stores, error) {
+	st := &stores{topology: broker.NewTopology(s.cfg.Topology)}
+	if err := s.openBroker(ctx, st); err != nil {
+		return nil, err
+	}
+	db, err := sqldb.Open(ctx, sqldb.Config{URL: sqldb.FileURL(filepath.Join(s.cfg.DataDir, "ragbus.db"))})
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	s.onClose(func(context.Context) error { return db.Close() })
+	if st.catalog, err = sqlcatalog.Open(ctx, db); err != nil {
+		return nil, err
+	}
+	if st.conversations, err = sqlconversation.Open(ctx, db); err != nil {
+		return nil, err
+	}
+	url, err := blob.FileURL(filepath.Join(s.cfg.DataDir, "blobs"))
+	if err != nil {
+		return nil, err
+	}
+	if st.blobs, err = blob.Open(ctx, url); err != nil {
+		return nil, fmt.Errorf("open the blob store: %w", err)
+	}
+	s.onClose(func(context.Context) error { return st.blobs.Close() })
+	if err := s.openModels(ctx, st, parts); err != nil {
+		return nil, err
+	}
+	profile := st.embedder.Profile()
+	st.index, err = embeddedvector.Open(ctx, embeddedvector.Config{
+		Path: filepath.Join(s.cfg.DataDir, "index.db"), Dimensions: profile.Dimensions, ProfileKey: profile.Key(), Logger: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.onClose(func(context.Context) error { return st.index.Close() })
+	return st, nil
+}
+
+// openBroker starts the embedded broker, or connects to the one that is named.
+func (s *Server) openBroker(ctx context.Context, st *stores) error {
+	conn := s.cfg.Broker
+	conn.Name, conn.Log = "ragbus", s.log
+	if conn.URL != "" {
+		lock, err := broker.LockDir(s.cfg.DataDir)
+		if err != nil {
+			return err
+		}
+		s.onClose(func(context.Context) error { return lock.Close() })
+	} else {
+		embedded, err := broker.Embedded(broker.EmbeddedConfig{
+			Dir: s.cfg.DataDir, Listen: s.cfg.NATSListen, SyncAlways: s.cfg.SyncAlways, Log: s.log,
+		})
+		if err != nil {
+			return err
+		}
+		s.onClose(embedded.Shutdown)
+		conn.InProcess = embedded
+	}
+	var err error
+	if st.conn, err = broker.Connect(ctx, conn); err != nil {
+		return err
+	}
+	s.onClose(st.conn.Close)
+	return broker.Ensure(ctx, st.conn.JetStream(), st.topology)
+}
+
+func (s *Server) openModels(ctx context.Context, st *stores, parts Parts) error {
+	st.embedder, st.model = parts.Embedder, parts.Model
+	if st.embedder == nil {
+		e, err := minilm.New(minilm.Config{})
+		if err != nil {
+			return fmt.Errorf("set up the built-in embedder: %w", err)
+		}
+		s.onClose(func(context.Context) error { return e.Close() })
+		st.embedder = e
+	}
+	if st.model == nil && s.cfg.llm() == llmGemini {
+		m, err := genaillm.New(ctx, s.cfg.gemini())
+		if err != nil {
+			return fmt.Errorf("set up Gemini: %w", err)
+		}
+		st.model = m
+	}
+	return nil
+}
+
+// compose makes the four services and their order: what others need starts
+// first and stops last.
+func (s *Server) compose(ctx context.Context, st *stores, version string) error {
+	js, publisher := st.conn.JetStream(), broker.NewPublisher(st.conn.JetStream())
+	observer, err := worker.NewMetrics(s.tel.Registry)
+	if err != nil {
+		return err
+	}
+	if err := s.tel.Registry.Register(broker.NewQueueCollector(ctx, js, st.topology)); err != nil {
+		return fmt.Errorf("register the queues' metrics: %w", err)
+	}
+	tracer := s.tel.Tracers.Tracer("github.com/ragbus/ragbus")
+	ingest, err := ingestor.New(s.cfg.Ingestor, ingestor.Deps{
+		Log: s.log, JetStream: js, Catalog: st.catalog, Vectors: st.catalog, Blobs: st.blobs, Index: st.index, Embedder: st.embedder,
+		Observer: observer, Tracer: tracer, Publisher: publisher,
+	})
+	if err != nil {
+		return err
+	}
+	retrieve, err := retriever.New(s.cfg.Retriever, retriever.Deps{
+		Log: s.log, JetStream: js, Catalog: st.catalog, Conversations: st.conversations, Index: st.index, Embedder: st.embedder,
+		Rewriter: st.model, Observer: observer, Tracer: tracer, Publisher: publisher,
+	})
+	if err != nil {
+		return err
+	}
+	generate, err := generator.New(s.cfg.Generator, generator.Deps{
+		NATS: st.conn.NATS(), JetStream: js, Publisher: publisher, Conversations: st.conversations, Model: st.model, Embedder: st.embedder,
+		Log: s.log, Observer: observer, Tracer: tracer,
+	})
+	if err != nil {
+		return err
+	}
+	index := lifecycle.Check{Name: "vector_store", Probe: st.index.Ready}
+	s.gateway, err = gateway.New(s.cfg.Gateway, gateway.Deps{
+		Catalog: st.catalog, Conversations: st.conversations, Blobs: st.blobs, Publisher: publisher, Broker: st.conn, Registry: s.tel.Registry,
+		Log: s.log, Tracers: s.tel.Tracers, Checks: []lifecycle.Check{index}, Version: gateway.Version{Version: version},
+	})
+	if err != nil {
+		return err
+	}
+	well := func(name string) lifecycle.Check {
+		return lifecycle.Check{Name: name, Probe: func(context.Context) error { return nil }}
+	}
+	s.parts = []lifecycle.Part{
+		s.withHealth(st, "generator", generate.Run, well("llm")),
+		s.withHealth(st, retriever.Name, retrieve.Run, index, well("embedder")),
+		s.withHealth(st, ingestor.Name, ingest.Run, index, well("embedder")),
+		{Name: "gateway", Run: s.gateway.Run},
+	}
+	return nil
+}
+
+// withHealth lets a service answer for itself while it runs.
+func (s *Server) withHealth(st *stores, name string, run func(context.Context) error, checks ...lifecycle.Check) lifecycle.Part {
+	return lifecycle.Part{Name: name, Run: func(ctx context.Context) error {
+		stop, err := lifecycle.Respond(st.conn.NATS(), name, checks)
+		if err != nil {
+			return err
+		}
+		return errors.Join(run(ctx), stop())
+	}}
+}
