@@ -3,6 +3,7 @@ package pdf
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -34,18 +35,15 @@ func standardWidths(name string) [95]uint16 {
 // standardWidth returns the width of a text in the table; letters with
 // accents are as wide as without.
 func standardWidth(table *[95]uint16, text string) float64 {
-	for _, r := range norm.NFD.String(text) {
-		switch {
-		case r >= ' ' && r <= '~':
-			return float64(table[r-' '])
-		case r == '—' || r == '…' || r == '™' || unicode.Is(unicode.Han, r):
-			return 1000
-		case r == '•':
-			return 350
-		case r == '’' || r == '‘':
-			return float64(table['`'-' '])
-		}
-		break
+	switch r, _ := utf8.DecodeRuneInString(norm.NFD.String(text)); {
+	case r >= ' ' && r <= '~':
+		return float64(table[r-' '])
+	case r == '—' || r == '…' || r == '™' || unicode.Is(unicode.Han, r):
+		return 1000
+	case r == '•':
+		return 350
+	case r == '’' || r == '‘':
+		return float64(table['`'-' '])
 	}
 	return float64(table['n'-' '])
 }
