@@ -158,7 +158,7 @@ func (l *lexer) word() object {
 // 1.2, and an exponent or stray letter makes the whole a word.
 func (l *lexer) number() object {
 	start := l.pos
-	negative, digits := false, 0
+	negative, digits, significant := false, 0, 0
 	for l.pos < len(l.data) && (l.data[l.pos] == '-' || l.data[l.pos] == '+') {
 		negative = negative || l.data[l.pos] == '-'
 		l.pos++
@@ -169,7 +169,10 @@ func (l *lexer) number() object {
 		switch {
 		case c >= '0' && c <= '9':
 			digits++
-			if dots > 1 || dots == 1 && digits > 15 {
+			if value > 0 || c != '0' {
+				significant++
+			}
+			if dots > 1 || dots == 1 && significant > 15 {
 				continue // more digits than a number keeps
 			}
 			value = min(value*10+float64(c-'0'), 1<<53)
