@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/ragbus/ragbus/pkg/catalog"
@@ -117,8 +119,12 @@ func (s *Service) extract(ctx context.Context, ref catalog.Ref, doc corpus.Docum
 	}
 	s.log.InfoContext(ctx, "extracted", "document", ref.ID, "media_type", summary.MediaType, "pages", summary.Pages,
 		"chunks", count, "bytes", doc.Bytes, "seconds", time.Since(started).Seconds())
+	title := summary.Title
+	if title == "" {
+		title = strings.TrimSuffix(doc.Filename, path.Ext(doc.Filename))
+	}
 	return catalog.Extraction{
-		MediaType: summary.MediaType, Title: summary.Title, Chunks: count, Pages: summary.Pages, Warnings: summary.Warnings,
+		MediaType: summary.MediaType, Title: title, Chunks: count, Pages: summary.Pages, Warnings: summary.Warnings,
 	}, nil
 }
 

@@ -86,7 +86,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Publisher == nil {
 		deps.Publisher = broker.NewPublisher(deps.JetStream)
 	}
-	s := &Service{cfg: cfg, deps: deps, log: deps.Log.With("service", Name), now: time.Now}
+	s := &Service{cfg: cfg, deps: deps, log: deps.Log.With("part", Name), now: time.Now}
 	var err error
 	if s.datarefs, err = dataref.New(cfg.DatarefPrefixes); err != nil {
 		return nil, fmt.Errorf("RAGBUS_DATAREF_PREFIXES: %w", err)

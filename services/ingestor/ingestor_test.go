@@ -117,6 +117,14 @@ func TestABrokenDocumentFailsWithItsReasonAndHurtsNoOther(t *testing.T) {
 	}
 }
 
+func TestADocumentWithoutATitleIsCalledAfterItsFile(t *testing.T) {
+	t.Parallel()
+	s := start(t, scriptembed.Config{})
+	if doc := s.upload(t, "notes", "my notes.v2.txt", "The herring swims in large schools."); doc.Title != "my notes.v2" {
+		t.Errorf("it is called %q", doc.Title)
+	}
+}
+
 func (s *stack) dead(t *testing.T) uint64 {
 	t.Helper()
 	stream, err := s.broker.JS.Stream(t.Context(), broker.StreamDead)

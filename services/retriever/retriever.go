@@ -119,7 +119,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Log == nil || deps.JetStream == nil || deps.Catalog == nil || deps.Conversations == nil || deps.Index == nil || deps.Embedder == nil {
 		return nil, errors.New("retriever: a dependency is missing")
 	}
-	log := deps.Log.With("service", Name)
+	log := deps.Log.With("part", Name)
 	s := &Service{
 		cfg: cfg, deps: deps, log: log, searcher: search.New(deps.Embedder, deps.Index, deps.Catalog), rewriter: question.NewRewriter(deps.Rewriter, log),
 	}
