@@ -17,10 +17,10 @@ const selfPath = "/proc/self/exe"
 // that the parent watches: processor time, data memory, no files, no dumps.
 // It also offers itself to the kernel when memory is short, before the worker.
 func confine(l Limits) error {
-	cpu := uint64(2*max(l.Time, time.Second)/time.Second) + 10 //nolint:gosec // positive
-	data := 2*uint64(max(l.Memory, 0)) + 512<<20               //nolint:gosec // positive
+	cpu := uint64(2*max(l.Time, time.Second)/time.Second) + 10
+	data := 2*uint64(max(l.Memory, 0)) + 512<<20
 	for resource, value := range map[int]uint64{
-		syscall.RLIMIT_CPU:   cpu * uint64(runtime.NumCPU()), //nolint:gosec // positive
+		syscall.RLIMIT_CPU:   cpu * uint64(runtime.NumCPU()),
 		syscall.RLIMIT_DATA:  data,
 		syscall.RLIMIT_CORE:  0,
 		syscall.RLIMIT_FSIZE: 0,

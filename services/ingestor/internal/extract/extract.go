@@ -66,7 +66,7 @@ func (e *Extractor) Extract(ctx context.Context, src Source, emit func(Page) err
 		err = e.supervise(ctx, src, kind, s)
 	}
 	if err != nil {
-		return s.finish(), err
+		return s.finish(), unmark(err)
 	}
 	return s.finish(), s.verdict()
 }
@@ -101,10 +101,10 @@ type sink struct {
 	summary  Summary
 }
 
-// errEmit marks an error as one of the consumer of the pages.
-type errEmit struct{ error }
+// consumerError marks an error as one of the consumer of the pages.
+type consumerError struct{ error }
 
-func (e errEmit) Unwrap() error { return e.error }
+func (e consumerError) Unwrap() error { return e.error }
 
 func (s *sink) page(p Page) error {
 	if p.Text == "" {
@@ -115,7 +115,7 @@ func (s *sink) page(p Page) error {
 	}
 	s.visible = s.visible || strings.TrimSpace(p.Text) != ""
 	if err := s.emit(p); err != nil {
-		return errEmit{err}
+		return consumerError{err}
 	}
 	return nil
 }
@@ -156,10 +156,9 @@ func (s *sink) verdict() error {
 	return fault.Permanentf("no_text", "the document holds no text")
 }
 
-// consumerError returns the consumer's own error out of err.
-func consumerError(err error) error {
-	var e errEmit
-	if errors.As(err, &e) {
+// unmark returns the consumer's own error out of err.
+func unmark(err error) error {
+	if e, ok := errors.AsType[consumerError](err); ok {
 		return e.error
 	}
 	return err

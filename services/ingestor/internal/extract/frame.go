@@ -86,7 +86,7 @@ func (f *frameWriter) write(kind frameKind, body any) error {
 		return fault.Permanentf("too_complex", "a page of the document has too much structure to be read")
 	}
 	var head [5]byte
-	binary.BigEndian.PutUint32(head[:], uint32(buf.Len()+1)) //nolint:gosec // bounded by maxFrame
+	binary.BigEndian.PutUint32(head[:], uint32(buf.Len()+1))
 	head[4] = byte(kind)
 	if _, err := f.w.Write(head[:]); err != nil {
 		return fmt.Errorf("write frame: %w", err)

@@ -34,7 +34,7 @@ func TestGolden(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			want, err := os.ReadFile(golden) //nolint:gosec // a path of the test
+			want, err := os.ReadFile(golden)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -31,9 +31,9 @@ func TestMain(m *testing.M) {
 }
 
 func scriptedEngines(mediaType string) engine {
-	real := engineFor(mediaType)
+	genuine := engineFor(mediaType)
 	if mediaType != PDF {
-		return real
+		return genuine
 	}
 	return func(ctx context.Context, req request, f *os.File, size int64, out *frameWriter) error {
 		content := make([]byte, size)
@@ -42,7 +42,7 @@ func scriptedEngines(mediaType string) engine {
 		}
 		script, ok := strings.CutPrefix(string(content), scriptMagic)
 		if !ok {
-			return real(ctx, req, f, size, out)
+			return genuine(ctx, req, f, size, out)
 		}
 		pages := script2pages(script)
 		if len(pages) > 0 && pages[0] == "open hangs" {
@@ -128,7 +128,7 @@ func file(t testing.TB, content string) *os.File {
 
 func openFile(t testing.TB, path string) *os.File {
 	t.Helper()
-	f, err := os.Open(path) //nolint:gosec // a path of the test
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}

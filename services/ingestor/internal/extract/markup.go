@@ -32,7 +32,7 @@ func looksHTML(b []byte, d declared) bool {
 func skipPrologue(b []byte) []byte {
 	for {
 		b = bytes.TrimLeft(b, " \t\r\n\f")
-		end := ""
+		var end string
 		switch {
 		case bytes.HasPrefix(b, []byte("<!--")):
 			end = "-->"

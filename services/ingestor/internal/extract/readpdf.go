@@ -23,6 +23,7 @@ func readPDF(ctx context.Context, req request, f *os.File, size int64, out *fram
 // pdfPages makes a PDF a paged document.
 type pdfPages struct{ *pdf.Document }
 
+// Text returns page n, counted from 1.
 func (d pdfPages) Text(ctx context.Context, n int) (page.Page, error) {
 	p, err := d.Page(ctx, n)
 	if err != nil {

@@ -45,7 +45,7 @@ func (e *Extractor) supervise(ctx context.Context, src Source, kind Kind, s *sin
 		err := e.attempt(ctx, src, req, p, s)
 		var breach *breachError
 		if !errors.As(err, &breach) {
-			return consumerError(err)
+			return err
 		}
 		if p.current == 0 {
 			return breach.fault()

@@ -142,8 +142,7 @@ func (r *reader) skip() error {
 
 // damaged makes err the fault of a broken file, unless it is a fault already.
 func damaged(err error) error {
-	var known *fault.Error
-	if errors.As(err, &known) {
+	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
 	}
 	return fault.Permanentf("corrupt_document", "the DOCX file is damaged or cut off; open it in a word processor, save it and upload it again").WithCause(err)

@@ -177,48 +177,56 @@ func noteLabel(id string) string {
 
 // readNotes returns the texts of footnotes and endnotes by "footnote:id" and "endnote:id".
 func readNotes(ctx context.Context, a *archive, maxBytes int64) (map[string]string, error) {
-	notes := map[string]string{}
-	total := int64(0)
-	for part, kind := range map[string]string{"word/footnotes.xml": "footnote", "word/endnotes.xml": "endnote"} {
-		err := a.walk(part, func(r *reader) error {
-			id := ""
-			for {
-				tok, err := r.next()
-				if errors.Is(err, io.EOF) {
-					return nil
-				}
-				if err != nil {
-					return err
-				}
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				e, ok := tok.(xml.StartElement)
-				switch {
-				case !ok:
-				case e.Name.Local == kind:
-					id = ""
-					if t := attr(e, "type"); t == "" || t == "normal" {
-						id = kind + ":" + attr(e, "id")
-					}
-				case e.Name.Local == "p":
-					p := paragraph{reader: r}
-					if err := p.read(); err != nil {
-						return err
-					}
-					text := page.OneLine(p.text.String())
-					if total += int64(len(text)); total > maxBytes {
-						return page.TooMuchText(maxBytes)
-					}
-					if id != "" {
-						notes[id] = strings.TrimSpace(notes[id] + " " + text)
-					}
-				}
-			}
-		})
+	n := notes{texts: map[string]string{}, maxBytes: maxBytes}
+	for _, kind := range []string{"footnote", "endnote"} {
+		err := a.walk("word/"+kind+"s.xml", func(r *reader) error { return n.read(ctx, r, kind) })
 		if err != nil && !errors.Is(err, errMissing) {
 			return nil, err
 		}
 	}
-	return notes, nil
+	return n.texts, nil
+}
+
+// notes collects the texts of notes.
+type notes struct {
+	texts           map[string]string
+	total, maxBytes int64
+}
+
+// read reads one part of notes; separators between text and notes are none.
+func (n *notes) read(ctx context.Context, r *reader, kind string) error {
+	id := ""
+	for {
+		tok, err := r.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		e, ok := tok.(xml.StartElement)
+		switch {
+		case !ok:
+		case e.Name.Local == kind:
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			id = ""
+			if t := attr(e, "type"); t == "" || t == "normal" {
+				id = kind + ":" + attr(e, "id")
+			}
+		case e.Name.Local == "p":
+			p := paragraph{reader: r}
+			if err := p.read(); err != nil {
+				return err
+			}
+			text := page.OneLine(p.text.String())
+			if n.total += int64(len(text)); n.total > n.maxBytes {
+				return page.TooMuchText(n.maxBytes)
+			}
+			if id != "" {
+				n.texts[id] = strings.TrimSpace(n.texts[id] + " " + text)
+			}
+		}
+	}
 }

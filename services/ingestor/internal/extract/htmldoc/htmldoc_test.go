@@ -14,10 +14,9 @@ import (
 
 const mib = 1 << 20
 
-func read(t testing.TB, html, contentType string) (string, []page.Heading, htmldoc.Result, error) {
+func read(t testing.TB, html, contentType string) (string, htmldoc.Result, error) {
 	t.Helper()
 	var text strings.Builder
-	var headings []page.Heading
 	res, err := htmldoc.Read(t.Context(), strings.NewReader(html), htmldoc.Options{ContentType: contentType, MaxBytes: 4 * mib}, func(p page.Page) error {
 		n := utf8.RuneCountInString(p.Text)
 		for _, h := range p.Headings {
@@ -26,10 +25,9 @@ func read(t testing.TB, html, contentType string) (string, []page.Heading, htmld
 			}
 		}
 		text.WriteString(p.Text)
-		headings = append(headings, p.Headings...)
 		return nil
 	})
-	return text.String(), headings, res, err
+	return text.String(), res, err
 }
 
 func TestWhatAPageSaysAndWhatItHides(t *testing.T) {
@@ -61,7 +59,7 @@ func TestWhatAPageSaysAndWhatItHides(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			got, _, _, err := read(t, tc.html, "")
+			got, _, err := read(t, tc.html, "")
 			if err != nil || got != tc.want {
 				t.Errorf("got %q, %v; want %q", got, err, tc.want)
 			}
@@ -76,7 +74,7 @@ func TestTitle(t *testing.T) {
 		"<h2>b</h2><h1>The <i>h1</i></h1>":                "The h1",
 		"<body><svg><title>icon</title></svg><p>x":        "",
 	} {
-		if _, _, res, err := read(t, html, ""); err != nil || res.Title != want {
+		if _, res, err := read(t, html, ""); err != nil || res.Title != want {
 			t.Errorf("%s: title %q, %v; want %q", html, res.Title, err, want)
 		}
 	}
@@ -91,7 +89,7 @@ func TestCharsets(t *testing.T) {
 		{"<p>größe", "", "größe"},
 		{"\xff\xfe<\x00p\x00>\x00a\x00", "", "a"},
 	} {
-		if got, _, _, err := read(t, tc.html, tc.contentType); err != nil || got != tc.want {
+		if got, _, err := read(t, tc.html, tc.contentType); err != nil || got != tc.want {
 			t.Errorf("%q: got %q, %v", tc.html, got, err)
 		}
 	}
@@ -111,17 +109,17 @@ func TestHostilePages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, _, _, err := read(t, html, "")
+			got, _, err := read(t, html, "")
 			if err != nil || !strings.Contains(got, "text") {
 				t.Errorf("%d bytes of text, %v", len(got), err)
 			}
 		})
 	}
-	_, _, _, err := read(t, "<p title=\""+strings.Repeat("x", 20*mib)+"\">", "")
+	_, _, err := read(t, "<p title=\""+strings.Repeat("x", 20*mib)+"\">", "")
 	if code, _ := fault.Public(err); code != "too_complex" {
 		t.Errorf("huge attribute: %v", err)
 	}
-	_, _, _, err = read(t, strings.Repeat("<p>text of some length", 400_000), "")
+	_, _, err = read(t, strings.Repeat("<p>text of some length", 400_000), "")
 	if code, _ := fault.Public(err); code != "too_much_text" {
 		t.Errorf("too much text: %v", err)
 	}
@@ -170,7 +168,7 @@ func FuzzRead(f *testing.F) {
 	f.Add("<p hidden>x<p>y<pre>z```</pre><li></ul></table></td>", "text/html; charset=utf-16le")
 	f.Add("<?xml version='1.0'?><html><div/><q>x</q></html>", "")
 	f.Fuzz(func(t *testing.T, html, contentType string) {
-		text, _, res, err := read(t, html, contentType)
+		text, res, err := read(t, html, contentType)
 		if err != nil && !fault.Is(err, fault.Permanent) {
 			t.Errorf("error is not the document's: %v", err)
 		}

@@ -1,6 +1,7 @@
 package htmldoc
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -239,8 +240,8 @@ func (w *renderer) imply(ends, shields string) error {
 		return nil
 	}
 	lowest := -1
-	for i := len(w.stack) - 1; i >= 0; i-- {
-		tag := " " + w.stack[i].tag + " "
+	for i, e := range slices.Backward(w.stack) {
+		tag := " " + e.tag + " "
 		if strings.Contains(shields, tag) && !strings.Contains(ends, tag) {
 			break
 		}
@@ -265,9 +266,8 @@ func (w *renderer) end(tag string) error {
 		return nil
 	}
 	shields := shieldedBy(tag)
-	for i := len(w.stack) - 1; i >= 0; i-- {
-		open := w.stack[i].tag
-		if open == tag {
+	for i, e := range slices.Backward(w.stack) {
+		if e.tag == tag {
 			for len(w.stack) > i {
 				if err := w.pop(); err != nil {
 					return err
@@ -275,7 +275,7 @@ func (w *renderer) end(tag string) error {
 			}
 			return nil
 		}
-		if strings.Contains(shields, " "+open+" ") {
+		if strings.Contains(shields, " "+e.tag+" ") {
 			return nil
 		}
 	}
