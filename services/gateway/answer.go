@@ -152,15 +152,16 @@ func (a *answer) until(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// whole waits for the answer and returns it as the chat object.
-func (a *answer) whole(ctx context.Context) ([]byte, error) {
+// whole waits for the answer and returns it as the chat object. present is
+// asked every second whether somebody still waits.
+func (a *answer) whole(ctx context.Context, present func() error) ([]byte, error) {
 	if a.source == nil {
 		return jsonOf(a.turn.Answer)
 	}
 	waiting, cancel := a.until(ctx)
 	defer cancel()
 	for {
-		updates, err := a.next(waiting)
+		updates, err := a.nextWithin(waiting, present)
 		if err != nil {
 			stored, err := a.ending(ctx, waiting, err)
 			if err != nil {

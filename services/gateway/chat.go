@@ -65,7 +65,15 @@ func (r *request) postChat() error {
 	}
 	defer taken.give()
 	defer a.close()
-	body, err := a.whole(r.ctx)
+	r.s.readers.enter(a.id())
+	peer := r.peer()
+	body, err := a.whole(r.ctx, func() error {
+		if peer != nil && peer.gone() {
+			return errReaderGone
+		}
+		return nil
+	})
+	r.left(a, err)
 	if err != nil {
 		return inChat{err, a.id()}
 	}

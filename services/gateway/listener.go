@@ -101,8 +101,19 @@ type conn struct {
 
 	l      *listener
 	linger atomic.Bool
+	// ended: a read met the end of what the client sends.
+	ended atomic.Bool
 	once   sync.Once
 	err    error
+}
+
+// Read notes when the client has sent its last byte.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, io.EOF) {
+		c.ended.Store(true)
+	}
+	return n, err
 }
 
 // Write bounds the pause of a reader instead of the whole response, which may be a stream.
@@ -141,13 +152,19 @@ func (c *conn) drain() {
 	}
 }
 
-// patientBody reads a request's body: every pause is bounded, and so is the whole.
+// patientBody reads a request's body: every pause is bounded, and so is the
+// whole. It also tells a body that ended from a client that did: fasthttp
+// reports a connection closed in the middle of a body, or between two of its
+// chunks, as the end of the body, and half a document would pass for a whole one.
 type patientBody struct {
-	body  io.Reader
-	conn  net.Conn
-	pause time.Duration
-	until time.Time
-	done  bool
+	body io.Reader
+	conn net.Conn
+	// length is what was announced, negative for a chunked body.
+	length int64
+	read   int64
+	pause  time.Duration
+	until  time.Time
+	done   bool
 }
 
 // Read implements io.Reader.
@@ -160,7 +177,12 @@ func (b *patientBody) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.body.Read(p)
+	b.read += int64(n)
 	if errors.Is(err, io.EOF) {
+		own, ok := b.conn.(*conn)
+		if b.length >= 0 && b.read < b.length || b.length < 0 && ok && own.ended.Load() {
+			return n, io.ErrUnexpectedEOF
+		}
 		b.done = true
 	}
 	return n, err

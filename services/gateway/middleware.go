@@ -160,7 +160,10 @@ func (r *request) openBody(whole time.Duration) io.Reader {
 	if stream == nil {
 		return http.NoBody
 	}
-	r.body = &patientBody{body: stream, conn: r.c.Context().Conn(), pause: r.s.cfg.ReadTimeout, until: time.Now().Add(whole)}
+	r.body = &patientBody{
+		body: stream, conn: r.c.Context().Conn(), length: int64(r.c.Request().Header.ContentLength()),
+		pause: r.s.cfg.ReadTimeout, until: time.Now().Add(whole),
+	}
 	return r.body
 }
 

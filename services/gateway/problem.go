@@ -19,6 +19,9 @@ import (
 // problemType is what every problem's type starts with; its code follows.
 const problemType = "urn:ragbus:problem:"
 
+// statusClientLeft is for the log and the metrics: nobody is there to get it.
+const statusClientLeft = 499
+
 // mimeProblem is the media type of RFC 9457.
 const mimeProblem = "application/problem+json"
 
@@ -73,6 +76,8 @@ func codeStatus(code string) int {
 		return http.StatusRequestHeaderFieldsTooLarge
 	case "method_not_allowed":
 		return http.StatusMethodNotAllowed
+	case "client_left":
+		return statusClientLeft
 	}
 	return 0
 }
@@ -139,6 +144,8 @@ func classify(err error) error {
 	switch {
 	case errors.Is(err, errStopping):
 		return fault.Transientf("stopping", "the server is stopping; send the request again").WithCause(err)
+	case errors.Is(err, errReaderGone):
+		return fault.Invalidf("client_left", "the client closed the connection before the answer").WithCause(err)
 	case errors.Is(err, conversation.ErrMismatch):
 		return fault.Invalidf("idempotency_key_reused", "this Idempotency-Key came before with another question").WithCause(err)
 	case errors.As(err, &f):

@@ -52,21 +52,36 @@ func (r *request) stream(a *answer, o streamOptions) {
 	h.Set(fiber.HeaderCacheControl, "no-cache")
 	h.Set("X-Accel-Buffering", "no")
 	r.s.work.Add(1)
+	peer := r.peer()
 	r.c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer r.s.work.Done()
-		st := &sse{w: w, last: o.last}
+		st := &sse{w: w, last: o.last, peer: peer}
 		err := r.relay(a, st, o)
 		a.close()
 		o.done()
 		r.finish(http.StatusOK)
 		r.s.log.LogAttrs(r.ctx, slog.LevelDebug, "stream ended", slog.String("request_id", r.id), slog.String("chat_id", a.id()),
 			slog.Int("events", st.id), slog.Any("error", err))
-		if !errors.Is(err, errReaderGone) || a.asm.Closed() {
-			r.s.readers.leave(a.id())
-			return
-		}
-		r.s.work.Go(func() { r.s.readerLeft(r.s.base(), a.caller, a.turn) })
+		r.left(a, err)
 	})
+}
+
+// left uncounts a reader; one who left before the end is given time to come back.
+func (r *request) left(a *answer, err error) {
+	if !errors.Is(err, errReaderGone) || a.asm.Closed() {
+		r.s.readers.leave(a.id())
+		return
+	}
+	r.s.work.Go(func() { r.s.readerLeft(r.s.base(), a.caller, a.turn) })
+}
+
+// peer returns the client's connection, nil when it is not one of ours.
+func (r *request) peer() *conn {
+	c, ok := r.c.Context().Conn().(*conn)
+	if !ok {
+		return nil
+	}
+	return c
 }
 
 // relay writes the events of an answer, surviving a panic on the way.
@@ -110,6 +125,16 @@ func (r *request) relay(a *answer, st *sse, o streamOptions) (err error) {
 
 // nextBeating is next, with a sign of life every second until there is something.
 func (a *answer) nextBeating(ctx context.Context, st *sse) ([]reply.Update, error) {
+	return a.nextWithin(ctx, func() error {
+		if st.peer != nil && st.peer.gone() {
+			return errReaderGone
+		}
+		return st.beat()
+	})
+}
+
+// nextWithin is next, calling signOfLife every second until there is something or it fails.
+func (a *answer) nextWithin(ctx context.Context, signOfLife func() error) ([]reply.Update, error) {
 	for {
 		beat, cancel := context.WithTimeoutCause(ctx, heartbeat, errHeartbeat)
 		updates, err := a.next(beat)
@@ -123,7 +148,7 @@ func (a *answer) nextBeating(ctx context.Context, st *sse) ([]reply.Update, erro
 		if !errors.Is(err, errHeartbeat) && !errors.Is(err, context.DeadlineExceeded) {
 			return nil, err
 		}
-		if err := st.beat(); err != nil {
+		if err := signOfLife(); err != nil {
 			return nil, err
 		}
 	}
@@ -278,6 +303,8 @@ type sse struct {
 	// must writes the next event whatever its id: an end that the reader has
 	// seen is better told twice than never.
 	must bool
+	// peer is the connection, to be asked whether its client has left; nil when that cannot be told.
+	peer *conn
 	buf  []byte
 }
 
