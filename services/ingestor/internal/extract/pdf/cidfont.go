@@ -149,15 +149,15 @@ func readCIDWidths(descendant lib.Value) cidWidths {
 	list := descendant.Key("W")
 	n := min(list.Len(), maxCMapEntries)
 	for i := 0; i+1 < n; {
-		first, second := uint32(max(list.Index(i).Int64(), 0)), list.Index(i+1) //nolint:gosec // a glyph number
+		first, second := uint32(max(list.Index(i).Int64(), 0)), list.Index(i+1)
 		if second.Kind() == lib.Array {
 			for j := range min(second.Len(), maxCMapEntries-len(w.single)) {
-				w.single[first+uint32(j)] = second.Index(j).Float64() //nolint:gosec // bounded
+				w.single[first+uint32(j)] = second.Index(j).Float64()
 			}
 			i += 2
 			continue
 		}
-		last := uint32(max(second.Int64(), 0)) //nolint:gosec // a glyph number
+		last := uint32(max(second.Int64(), 0))
 		w.ranges = append(w.ranges, widthRange{lo: first, hi: last, width: list.Index(i + 2).Float64()})
 		i += 3
 	}

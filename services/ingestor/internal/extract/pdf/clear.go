@@ -33,22 +33,22 @@ func clearCopy(file io.ReaderAt, size int64, t *table) (io.ReaderAt, int64, *tab
 	if err != nil {
 		return nil, 0, nil, err
 	}
-	clear := &table{entries: make([]entry, len(t.entries)), trailer: t.trailer.without("Encrypt")}
+	out := &table{entries: make([]entry, len(t.entries)), trailer: t.trailer.without("Encrypt")}
 	c.out.WriteString(libraryHeader)
 	for n, e := range t.entries {
 		if !t.known(n) || n == c.skip {
 			continue
 		}
 		if e.container > 0 {
-			clear.entries[n] = e
+			out.entries[n] = e
 			continue
 		}
 		at := int64(c.out.Len())
 		if c.copyObject(n, e) {
-			clear.entries[n] = entry{offset: at, gen: e.gen, known: true}
+			out.entries[n] = entry{offset: at, gen: e.gen, known: true}
 		}
 	}
-	return bytes.NewReader(c.out.Bytes()), int64(c.out.Len()), clear, nil
+	return bytes.NewReader(c.out.Bytes()), int64(c.out.Len()), out, nil
 }
 
 // clearing is the state of one copy.

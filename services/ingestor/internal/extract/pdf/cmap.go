@@ -107,7 +107,7 @@ func (m *cmap) readChars(l *lexer) int {
 		if g[0].kind != kindString || len(g[0].b) > 4 {
 			return
 		}
-		switch g[1].kind {
+		switch g[1].kind { //nolint:exhaustive // the other kinds mean nothing here
 		case kindString:
 			m.chars[bigEndian(g[0].b)] = utf16Text(g[1].b)
 		case kindName: // a few producers name the glyph; the encoding knows it too
@@ -122,11 +122,11 @@ func (m *cmap) readRanges(l *lexer) int {
 		if g[0].kind != kindString || g[1].kind != kindString || len(g[0].b) > 4 || hi < lo {
 			return
 		}
-		switch g[2].kind {
+		switch g[2].kind { //nolint:exhaustive // the other kinds mean nothing here
 		case kindArray:
 			for i, o := range g[2].arr {
-				if o.kind == kindString && uint32(i) <= hi-lo { //nolint:gosec // bounded by the array
-					m.chars[lo+uint32(i)] = utf16Text(o.b) //nolint:gosec // bounded by the array
+				if o.kind == kindString && uint32(i) <= hi-lo {
+					m.chars[lo+uint32(i)] = utf16Text(o.b)
 				}
 			}
 		case kindString:
@@ -161,7 +161,7 @@ func (m *cmap) text(code uint32) string {
 		if code > r.hi {
 			continue
 		}
-		last := r.last + rune(code-r.lo) //nolint:gosec // checked below
+		last := r.last + rune(code-r.lo)
 		if last < r.last || !utf8.ValidRune(last) {
 			return ""
 		}

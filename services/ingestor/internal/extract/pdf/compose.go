@@ -149,7 +149,7 @@ func compose(read readPage, body *bodyStyle) Page {
 			text.WriteString("\n\n")
 			runes += 2
 		}
-		if level := headingLevel(p, body); level > 0 && !(atEdge(i, len(all)) && body.isRunning(p)) {
+		if level := headingLevel(p, body); level > 0 && (!atEdge(i, len(all)) || !body.isRunning(p)) {
 			page.Headings = append(page.Headings, Heading{
 				Start: runes, Level: level, Text: strings.Join(strings.Fields(p.text), " "),
 			})

@@ -109,11 +109,11 @@ func keyMD5(dict object, id []byte, revision, length int, clearMetadata bool) ([
 	owner, _ := dict.get("O")
 	user, _ := dict.get("U")
 	permissions, _ := dict.get("P")
-	p := uint32(int64(permissions.num)) //nolint:gosec // signed or unsigned, the low 32 bits count
-	h := md5.New()                      //nolint:gosec // the format's own
+	p := uint32(int64(permissions.num))
+	h := md5.New() //nolint:gosec // the format's own
 	h.Write(passwordPad())
 	h.Write(owner.b[:min(len(owner.b), 32)])
-	h.Write([]byte{byte(p), byte(p >> 8), byte(p >> 16), byte(p >> 24)}) //nolint:gosec // little-endian bytes
+	h.Write([]byte{byte(p), byte(p >> 8), byte(p >> 16), byte(p >> 24)})
 	h.Write(id)
 	if revision >= 4 && clearMetadata {
 		h.Write([]byte{0xFF, 0xFF, 0xFF, 0xFF})
@@ -138,7 +138,7 @@ func keyMD5(dict object, id []byte, revision, length int, clearMetadata bool) ([
 	for i := range rounds {
 		round := make([]byte, length)
 		for j := range round {
-			round[j] = key[j] ^ byte(i) //nolint:gosec // 0..19
+			round[j] = key[j] ^ byte(i)
 		}
 		want = applyRC4(round, want)
 	}
@@ -219,14 +219,14 @@ func hardenedHash(k []byte) []byte {
 func (d *decrypter) decrypt(m method, number, gen int, data []byte) []byte {
 	key := d.key
 	if m == methodRC4 || m == methodAES128 {
-		seed := append(bytes.Clone(key), byte(number), byte(number>>8), byte(number>>16), byte(gen), byte(gen>>8)) //nolint:gosec // low bytes
+		seed := append(bytes.Clone(key), byte(number), byte(number>>8), byte(number>>16), byte(gen), byte(gen>>8))
 		if m == methodAES128 {
 			seed = append(seed, "sAlT"...)
 		}
 		sum := md5.Sum(seed) //nolint:gosec // the format's own
 		key = sum[:min(len(d.key)+5, 16)]
 	}
-	switch m {
+	switch m { //nolint:exhaustive // the other kinds mean nothing here
 	case methodRC4:
 		return applyRC4(key, data)
 	case methodAES128, methodAES256:

@@ -2,6 +2,7 @@ package pdf
 
 import (
 	_ "embed" // the glyph list
+	"maps"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -27,18 +28,16 @@ func newGlyphNames() glyphNames {
 		var text strings.Builder
 		for code := range strings.FieldsSeq(codes) {
 			if v, err := strconv.ParseUint(code, 16, 32); err == nil {
-				text.WriteRune(publicRune(rune(v))) //nolint:gosec // four hexadecimal digits
+				text.WriteRune(publicRune(rune(v)))
 			}
 		}
 		names[name] = text.String()
 	}
 	// Names that TeX's fonts use and the list lacks.
-	for name, text := range map[string]string{
+	maps.Copy(names, glyphNames{
 		"Germandbls": "SS", "hyphenchar": "-", "compwordmark": "", "cwm": "", "visiblespace": " ",
 		"angbracketleft": "⟨", "angbracketright": "⟩", "dotlessj": "ȷ", "ff": "ff", "nbspace": " ",
-	} {
-		names[name] = text
-	}
+	})
 	return names
 }
 
@@ -78,8 +77,8 @@ func (g glyphNames) text(name string, code int) string {
 		return hexText(hex)
 	}
 	if hex, ok := strings.CutPrefix(base, "u"); ok && len(hex) >= 4 && len(hex) <= 6 {
-		if v, err := strconv.ParseUint(hex, 16, 32); err == nil && utf8.ValidRune(rune(v)) { //nolint:gosec // six digits
-			return string(rune(v)) //nolint:gosec // six digits
+		if v, err := strconv.ParseUint(hex, 16, 32); err == nil && utf8.ValidRune(rune(v)) {
+			return string(rune(v))
 		}
 	}
 	number := strings.TrimLeft(base, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -93,10 +92,10 @@ func hexText(hex string) string {
 	var text strings.Builder
 	for i := 0; i+4 <= len(hex); i += 4 {
 		v, err := strconv.ParseUint(hex[i:i+4], 16, 32)
-		if err != nil || !utf8.ValidRune(rune(v)) { //nolint:gosec // four digits
+		if err != nil || !utf8.ValidRune(rune(v)) {
 			return ""
 		}
-		text.WriteRune(publicRune(rune(v))) //nolint:gosec // four digits
+		text.WriteRune(publicRune(rune(v)))
 	}
 	return text.String()
 }

@@ -107,7 +107,7 @@ func runLength(data []byte, limit int64) ([]byte, error) {
 
 // lzw decodes the variable-width LZW of TIFF and PDF (ISO 32000-1, 7.4.4).
 func (f filter) lzw(data []byte, limit int64) ([]byte, error) {
-	const clear, end, maxCodes = 256, 257, 4096
+	const reset, end, maxCodes = 256, 257, 4096
 	early := 1
 	if f.lateChange {
 		early = 0
@@ -126,12 +126,12 @@ func (f filter) lzw(data []byte, limit int64) ([]byte, error) {
 		if int(have) < width {
 			continue
 		}
-		have -= uint32(width) //nolint:gosec // 9..12
+		have -= uint32(width)
 		code := int(bits >> have & (1<<width - 1))
 		if code == end {
 			break
 		}
-		if code == clear {
+		if code == reset {
 			next, width, previous = 258, 9, -1
 			continue
 		}
@@ -205,7 +205,7 @@ func unfilter(kind byte, line, above []byte, pixel int) {
 		case 2:
 			line[i] += above[i]
 		case 3:
-			line[i] += byte((int(left) + int(above[i])) / 2) //nolint:gosec // the mean of two bytes
+			line[i] += byte((int(left) + int(above[i])) / 2)
 		case 4:
 			line[i] += paeth(left, above[i], corner)
 		}

@@ -32,10 +32,10 @@ func (f *font) next(s []byte) (g glyphInfo, n int, space bool) {
 		return f.simple[s[0]], 1, s[0] == ' '
 	}
 	code, n := f.codes.split(s)
-	g, ok := f.wide[code<<3|uint32(n)] //nolint:gosec // 1..4
+	g, ok := f.wide[code<<3|uint32(n)]
 	if !ok {
 		g = f.lookup(code, n)
-		f.wide[code<<3|uint32(n)] = g //nolint:gosec // 1..4
+		f.wide[code<<3|uint32(n)] = g
 	}
 	return g, n, n == 1 && code == ' '
 }
@@ -133,7 +133,7 @@ func (d *Document) simpleTexts(v lib.Value, name, subtype string, toUnicode *cma
 	differences := enc.Key("Differences")
 	code := 0
 	for i := range min(differences.Len(), maxDifferences) {
-		switch e := differences.Index(i); e.Kind() {
+		switch e := differences.Index(i); e.Kind() { //nolint:exhaustive // the other kinds mean nothing here
 		case lib.Integer, lib.Real:
 			code = int(e.Float64())
 		case lib.Name:
@@ -148,7 +148,7 @@ func (d *Document) simpleTexts(v lib.Value, name, subtype string, toUnicode *cma
 	}
 	if toUnicode != nil {
 		for code := range texts {
-			if text := toUnicode.text(uint32(code)); usable(text) { //nolint:gosec // 0..255
+			if text := toUnicode.text(uint32(code)); usable(text) {
 				texts[code] = text
 			}
 		}

@@ -107,7 +107,7 @@ func invertCharacterMap(table []byte, texts map[uint32]string) {
 			delta, at := be16(table, 16+4*n+2*i), 16+6*n+2*i
 			offset := int(be16(table, at))
 			for c := first; c <= last && c < 0xFFFF; c++ {
-				glyph := uint16(c) + delta //nolint:gosec // modulo 65536 by the format
+				glyph := uint16(c) + delta
 				if offset != 0 {
 					if glyph = be16(table, at+offset+2*(c-first)); glyph != 0 {
 						glyph += delta
@@ -121,7 +121,7 @@ func invertCharacterMap(table []byte, texts map[uint32]string) {
 			at := 16 + 12*i
 			first, last, glyph := be32(table, at), be32(table, at+4), be32(table, at+8)
 			for c := first; c <= last && c <= 0x10FFFF && c-first < 1<<16; c++ {
-				put(glyph+c-first, rune(c)) //nolint:gosec // a valid code point
+				put(glyph+c-first, rune(c))
 			}
 		}
 	}

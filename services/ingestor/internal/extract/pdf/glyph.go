@@ -62,14 +62,13 @@ func (a *angle) turn(x, y float64) (along, across float64) {
 // segment is a row of glyphs without a wide gap: a line, a table's cell, or a
 // part of one.
 type segment struct {
-	glyphs  []glyph // spaces only between others
-	x0, x1  float64
-	y       float64
-	size    float64
-	chars   int
-	hash    uint64
-	rtl     bool
-	dropped bool
+	glyphs []glyph // spaces only between others
+	x0, x1 float64
+	y      float64
+	size   float64
+	chars  int
+	hash   uint64
+	rtl    bool
 }
 
 // Gaps, in ems, that part glyphs from each other.

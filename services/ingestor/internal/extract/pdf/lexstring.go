@@ -15,7 +15,7 @@ func (l *lexer) name() object {
 	from := len(l.text)
 	for i := 0; i < len(raw); i++ {
 		if raw[i] == '#' && i+2 < len(raw) && unhex(raw[i+1]) >= 0 && unhex(raw[i+2]) >= 0 {
-			l.text = append(l.text, byte(unhex(raw[i+1])<<4|unhex(raw[i+2]))) //nolint:gosec // two hexadecimal digits
+			l.text = append(l.text, byte(unhex(raw[i+1])<<4|unhex(raw[i+2])))
 			i += 2
 			continue
 		}
@@ -51,12 +51,12 @@ func (l *lexer) hex() object {
 		case high < 0:
 			high = d
 		default:
-			l.text = append(l.text, byte(high<<4|d)) //nolint:gosec // two hexadecimal digits
+			l.text = append(l.text, byte(high<<4|d))
 			high = -1
 		}
 	}
 	if high >= 0 {
-		l.text = append(l.text, byte(high<<4)) //nolint:gosec // one hexadecimal digit
+		l.text = append(l.text, byte(high<<4))
 	}
 	return object{kind: kindString, b: l.text[from:len(l.text):len(l.text)]}
 }
@@ -141,7 +141,7 @@ func (l *lexer) escape() {
 			value = value<<3 | int(l.data[l.pos]-'0')
 			l.pos++
 		}
-		c = byte(value) //nolint:gosec // the format says that a high overflow is ignored
+		c = byte(value)
 	}
 	l.text = append(l.text, c)
 }

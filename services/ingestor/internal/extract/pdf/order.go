@@ -111,7 +111,7 @@ func splitAt(segs []segment, x float64) []band {
 		}
 	}
 	var bands []band
-	any := false
+	found := false
 	for i := 0; i < len(sorted); {
 		j := i
 		for j < len(sorted) && spread[j] == spread[i] {
@@ -121,7 +121,7 @@ func splitAt(segs []segment, x float64) []band {
 		if !spread[i] {
 			b = columnsOf(sorted[i:j], x)
 		}
-		any = any || b.columns
+		found = found || b.columns
 		if n := len(bands); n > 0 && !b.columns && !bands[n-1].columns {
 			bands[n-1].left = append(bands[n-1].left, b.left...)
 		} else {
@@ -129,7 +129,7 @@ func splitAt(segs []segment, x float64) []band {
 		}
 		i = j
 	}
-	if !any {
+	if !found {
 		return nil
 	}
 	return bands

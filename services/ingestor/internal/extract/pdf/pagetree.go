@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"errors"
+	"slices"
 
 	lib "github.com/ledongthuc/pdf"
 
@@ -67,12 +68,7 @@ func (w *pageWalk) visit(v lib.Value, inherited pageNode, depth int) error {
 		return nil
 	}
 	self := v.String()
-	for _, above := range w.path {
-		if above == self {
-			return nil
-		}
-	}
-	if depth >= maxTreeDepth {
+	if depth >= maxTreeDepth || slices.Contains(w.path, self) {
 		return nil
 	}
 	w.path = append(w.path, self)

@@ -76,7 +76,7 @@ func dictFilters(dict object) []filter {
 		f.lateChange = ok && early.kind == kindNumber && early.num == 0
 		return f
 	}
-	switch names.kind {
+	switch names.kind { //nolint:exhaustive // the other kinds mean nothing here
 	case kindName:
 		return []filter{one(names, params)}
 	case kindArray:
@@ -107,8 +107,8 @@ type source struct {
 const libraryHeader = "%PDF-1.7\n"
 
 func newSource(file io.ReaderAt, size int64, t *table, expanded []byte) *source {
-	tail := append(expanded, t.section(size+int64(len(expanded)))...)
-	return &source{file: file, size: size, head: []byte(libraryHeader), tail: tail}
+	section := t.section(size + int64(len(expanded)))
+	return &source{file: file, size: size, head: []byte(libraryHeader), tail: append(expanded, section...)}
 }
 
 // section writes the table, its object streams expanded, as one cross-reference stream that is to stand at
@@ -117,8 +117,8 @@ func (t *table) section(at int64) []byte {
 	own := len(t.entries) // the stream's own number
 	var rows []byte
 	row := func(kind byte, a int64, b int) {
-		rows = append(rows, kind, byte(a>>32), byte(a>>24), byte(a>>16), byte(a>>8), byte(a), //nolint:gosec // big-endian bytes
-			byte(b>>16), byte(b>>8), byte(b)) //nolint:gosec // big-endian bytes
+		rows = append(rows, kind, byte(a>>32), byte(a>>24), byte(a>>16), byte(a>>8), byte(a),
+			byte(b>>16), byte(b>>8), byte(b))
 	}
 	for i := range t.entries {
 		switch e := t.entries[i]; {

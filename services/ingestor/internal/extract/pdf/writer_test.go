@@ -22,14 +22,13 @@ func newBuilder() *builder {
 	return b
 }
 
-func (b *builder) object(body string) int {
+func (b *builder) object(body string) {
 	b.offsets = append(b.offsets, b.buf.Len())
 	fmt.Fprintf(&b.buf, "%d 0 obj\n%s\nendobj\n", len(b.offsets), body)
-	return len(b.offsets)
 }
 
-func (b *builder) stream(dict, data string) int {
-	return b.object(fmt.Sprintf("<<%s /Length %d>>\nstream\n%s\nendstream", dict, len(data), data))
+func (b *builder) stream(dict, data string) {
+	b.object(fmt.Sprintf("<<%s /Length %d>>\nstream\n%s\nendstream", dict, len(data), data))
 }
 
 func (b *builder) finish() []byte {

@@ -227,7 +227,7 @@ func (t *table) readRows(data []byte, w [3]int, ranges []object, size int64) {
 		for _, c := range data[i : i+n] {
 			v = v<<8 | uint64(c)
 		}
-		return int64(v & 0x7FFFFFFFFFFFFFFF) //nolint:gosec // the sign bit is cut off
+		return int64(v & 0x7FFFFFFFFFFFFFFF)
 	}
 	for i := 0; i+1 < len(ranges) && row > 0; i += 2 {
 		first, count := ranges[i].integer(), ranges[i+1].integer()
