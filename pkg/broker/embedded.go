@@ -159,7 +159,7 @@ func lockDir(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("data directory %s cannot be created: %w", dir, err)
 	}
-	file, err := os.OpenFile(filepath.Join(dir, "ragbus.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(filepath.Join(dir, "ragbus.lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator names it
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s is not writable: %w", dir, err)
 	}
@@ -201,21 +201,30 @@ func probe(address string) error {
 	return nil
 }
 
-// serverLog passes on what an operator must see and drops the chatter.
+// serverLog passes on what an operator must see and drops the chatter. The
+// server's interface has no context.
 type serverLog struct{ log *slog.Logger }
 
+// Noticef implements the server's logger.
 func (l serverLog) Noticef(string, ...any) {}
-func (l serverLog) Debugf(string, ...any)  {}
-func (l serverLog) Tracef(string, ...any)  {}
 
+// Debugf implements the server's logger.
+func (l serverLog) Debugf(string, ...any) {}
+
+// Tracef implements the server's logger.
+func (l serverLog) Tracef(string, ...any) {}
+
+// Warnf implements the server's logger.
 func (l serverLog) Warnf(format string, args ...any) {
-	l.log.Warn("nats-server", slog.String("message", fmt.Sprintf(format, args...)))
+	l.log.Warn("nats-server", slog.String("message", fmt.Sprintf(format, args...))) //nolint:sloglint // no context here
 }
 
+// Errorf implements the server's logger.
 func (l serverLog) Errorf(format string, args ...any) {
-	l.log.Error("nats-server", slog.String("message", fmt.Sprintf(format, args...)))
+	l.log.Error("nats-server", slog.String("message", fmt.Sprintf(format, args...))) //nolint:sloglint // no context here
 }
 
+// Fatalf implements the server's logger.
 func (l serverLog) Fatalf(format string, args ...any) {
-	l.log.Error("nats-server", slog.String("message", fmt.Sprintf(format, args...)), slog.Bool("fatal", true))
+	l.log.Error("nats-server", slog.String("message", fmt.Sprintf(format, args...)), slog.Bool("fatal", true)) //nolint:sloglint // no context here
 }

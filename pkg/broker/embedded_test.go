@@ -129,7 +129,7 @@ func TestConnectIsBounded(t *testing.T) {
 func TestFileStreamsSurviveARestart(t *testing.T) {
 	t.Parallel()
 	b := brokertest.StartTCP(t)
-	e := uploaded("doc-1", 1)
+	e := uploaded("doc-1")
 	if err := b.Publisher.Publish(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}

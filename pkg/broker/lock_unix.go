@@ -12,7 +12,7 @@ import (
 // flock takes an exclusive lock on file without waiting. The kernel drops it
 // when the process ends, however it ends. held is true when somebody else has it.
 func flock(file *os.File) (held bool, err error) {
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor fits an int
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return true, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -116,12 +117,12 @@ func timeToLive(e event.Event, now time.Time) (ttl time.Duration, expires bool, 
 
 // classify turns what the client or the server said into a fault.
 func classify(err error) error {
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
-		switch api.ErrorCode {
-		case codeStoreFailed, codeInsufficientResources, codeMemoryExceeded, codeStorageExceeded:
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		full := []jetstream.ErrorCode{codeStoreFailed, codeInsufficientResources, codeMemoryExceeded, codeStorageExceeded}
+		if slices.Contains(full, api.ErrorCode) {
 			return fault.Throttledf(queueFullPause, "queue_full", "the queue is full; try again later").WithCause(err)
-		case jetstream.JSErrCodeStreamMessageExceedsMaximum:
+		}
+		if api.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum {
 			return tooLarge(err)
 		}
 		if api.Code >= 400 && api.Code < 500 {

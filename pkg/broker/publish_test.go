@@ -17,8 +17,8 @@ import (
 	"github.com/ragbus/ragbus/pkg/fault"
 )
 
-func uploaded(id string, generation int64) event.Event {
-	return event.New("default", time.Now(), event.DocumentUploaded{ID: id, Generation: generation})
+func uploaded(id string) event.Event {
+	return event.New("default", time.Now(), event.DocumentUploaded{ID: id, Generation: 1})
 }
 
 func asked(id string) event.Event {
@@ -28,15 +28,15 @@ func asked(id string) event.Event {
 func TestTheSameEventIsStoredOnce(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t)
-	first, err := b.Publisher.Send(t.Context(), uploaded("doc-1", 1))
+	first, err := b.Publisher.Send(t.Context(), uploaded("doc-1"))
 	if err != nil || first.Duplicate || first.Stream != broker.StreamIngest {
 		t.Fatalf("%+v, %v", first, err)
 	}
-	second, err := b.Publisher.Send(t.Context(), uploaded("doc-1", 1))
+	second, err := b.Publisher.Send(t.Context(), uploaded("doc-1"))
 	if err != nil || !second.Duplicate || second.Sequence != first.Sequence {
 		t.Errorf("%+v, %v", second, err)
 	}
-	if third, err := b.Publisher.Send(t.Context(), uploaded("doc-1", 1).Resent("1")); err != nil || third.Duplicate {
+	if third, err := b.Publisher.Send(t.Context(), uploaded("doc-1").Resent("1")); err != nil || third.Duplicate {
 		t.Errorf("%+v, %v", third, err)
 	}
 	if n := b.Messages(broker.StreamIngest); n != 2 {
@@ -117,7 +117,7 @@ func TestTheTraceTravelsWithTheEvent(t *testing.T) {
 		TraceID: trace.TraceID{1, 2, 3}, SpanID: trace.SpanID{4, 5}, TraceFlags: trace.FlagsSampled,
 	})
 	ctx := trace.ContextWithSpanContext(t.Context(), parent)
-	r, err := b.Publisher.Send(ctx, uploaded("doc-1", 1))
+	r, err := b.Publisher.Send(ctx, uploaded("doc-1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,18 +156,18 @@ func TestPublishingSaysWhatIsWrong(t *testing.T) {
 	if _, err := b.Publisher.Store(t.Context(), huge); !fault.Is(err, fault.Permanent) {
 		t.Errorf("got %v", err)
 	}
-	invalid := uploaded("a/b", 1)
+	invalid := uploaded("a/b")
 	if err := b.Publisher.Publish(t.Context(), invalid); !fault.Is(err, fault.Invalid) {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := b.Publisher.Publish(ctx, uploaded("a", 1)); !errors.Is(err, context.Canceled) {
+	if err := b.Publisher.Publish(ctx, uploaded("a")); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	b.Stop()
 	began := time.Now()
-	unavailable(b.Publisher.Publish(t.Context(), uploaded("a", 1)))
+	unavailable(b.Publisher.Publish(t.Context(), uploaded("a")))
 	if took := time.Since(began); took > 6*time.Second {
 		t.Errorf("a disconnected publisher took %s to say so", took)
 	}

@@ -91,14 +91,14 @@ func Decode(m Message) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	env := envelope{}
+	var env envelope
 	switch {
 	case strings.HasPrefix(strings.ToLower(header(m.Header, HeaderContentType)), "application/cloudevents-batch"):
 		return Event{}, invalid("batch mode is accepted over HTTP only; publish one event a message")
 	case strings.HasPrefix(strings.ToLower(header(m.Header, HeaderContentType)), "application/cloudevents"):
 		env, err = structured(m.Data)
 	case header(m.Header, HeaderType) != "":
-		env, err = binary(m)
+		env = binary(m)
 	default:
 		env = envelope{Type: kind.CloudEventType(), ID: header(m.Header, HeaderMsgID), SpecVersion: "1.0", Data: m.Data}
 		if env.ID == "" {
@@ -194,12 +194,12 @@ func headerSafe(s string) bool {
 	return true
 }
 
-func binary(m Message) (envelope, error) {
+func binary(m Message) envelope {
 	get := func(key string) string { return unescape(header(m.Header, key)) }
 	return envelope{
 		ID: get(HeaderID), Source: get(HeaderSource), SpecVersion: get(HeaderSpecVersion), Type: get(HeaderType),
 		Subject: get(HeaderSubject), Time: get(HeaderTime), DataRef: get("ce-dataref"), Tenant: get("ce-tenant"), Data: m.Data,
-	}, nil
+	}
 }
 
 func (v envelope) event(kind Kind, tenant string) (Event, error) {
@@ -283,8 +283,7 @@ func decode[T Payload](data []byte) (T, error) {
 
 // reason returns a decoder's complaint without quoting the content.
 func reason(err error) string {
-	var typeErr *json.UnmarshalTypeError
-	if errors.As(err, &typeErr) {
+	if typeErr, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Sprintf("field %q is a %s", typeErr.Field, typeErr.Value)
 	}
 	if s, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok && len(s) < 80 {

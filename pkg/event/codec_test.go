@@ -42,10 +42,14 @@ func TestEveryFormIsRead(t *testing.T) {
 		"binary, reference and subject as attributes": {event.Message{Header: headers("ce-id", "e 1", "ce-type", "ragbus.document.uploaded.v1",
 			"ce-specversion", "1.0", "ce-dataref", "s3://b/k", "ce-subject", "doc-1"), Data: []byte(`{"title":"T"}`)}, "e 1"},
 		"structured": {event.Message{Header: headers("Content-Type", ce), Data: structured(`,"data":` + data)}, "e 1"},
-		"structured, charset": {event.Message{Header: headers("content-type", "Application/CloudEvents+JSON; charset=utf-8"),
-			Data: structured(`,"tenant":"tenant-1","extension":5,"data":` + data)}, "e 1"},
-		"structured, base64": {event.Message{Header: headers("Content-Type", ce),
-			Data: structured(`,"data_base64":"eyJpZCI6ImRvYy0xIiwidGl0bGUiOiJUIiwiZGF0YXJlZiI6InMzOi8vYi9rIn0="`)}, "e 1"},
+		"structured, charset": {event.Message{
+			Header: headers("content-type", "Application/CloudEvents+JSON; charset=utf-8"),
+			Data:   structured(`,"tenant":"tenant-1","extension":5,"data":` + data),
+		}, "e 1"},
+		"structured, base64": {event.Message{
+			Header: headers("Content-Type", ce),
+			Data:   structured(`,"data_base64":"eyJpZCI6ImRvYy0xIiwidGl0bGUiOiJUIiwiZGF0YXJlZiI6InMzOi8vYi9rIn0="`),
+		}, "e 1"},
 		"bare": {event.Message{Header: headers("Nats-Msg-Id", "e 1"), Data: []byte(data)}, "e 1"},
 	}
 	for name, test := range tests {
@@ -195,13 +199,25 @@ func TestIdentities(t *testing.T) {
 	}
 	seen := map[string]event.Payload{}
 	for _, p := range []event.Payload{
-		event.ChatAsked{ID: "a"}, event.ChatAsked{ID: "b"}, event.ChatRetrieved{Asked: event.ChatAsked{ID: "a"}}, event.ChatAnswered{ID: "a"},
-		event.ChunksReady{ID: "d", Generation: 1, Batch: 1}, event.ChunksReady{ID: "d", Generation: 1, Batch: 2},
-		event.ChunksReady{ID: "d", Generation: 2, Batch: 1}, event.DocumentUploaded{ID: "d", Generation: 1},
-		event.DocumentUploaded{ID: "d", Generation: 2}, event.DocumentUploaded{DataRef: "x"}, event.DocumentUploaded{DataRef: "y"},
-		event.DocumentDeleted{ID: "d", Generation: 1}, event.DocumentChanged{ID: "d", Revision: 1}, event.DocumentChanged{ID: "d", Revision: 2},
-		event.DocumentChanged{ID: "d", ACL: []string{"a"}}, event.DocumentChanged{ID: "d", ACL: []string{"a", "b"}},
-		event.DocumentIndexed{ID: "d", Generation: 1}, event.DocumentFailed{ID: "d", Generation: 1}, event.DocumentRemoved{ID: "d", Generation: 1},
+		event.ChatAsked{ID: "a"},
+		event.ChatAsked{ID: "b"},
+		event.ChatRetrieved{Asked: event.ChatAsked{ID: "a"}},
+		event.ChatAnswered{ID: "a"},
+		event.ChunksReady{ID: "d", Generation: 1, Batch: 1},
+		event.ChunksReady{ID: "d", Generation: 1, Batch: 2},
+		event.ChunksReady{ID: "d", Generation: 2, Batch: 1},
+		event.DocumentUploaded{ID: "d", Generation: 1},
+		event.DocumentUploaded{ID: "d", Generation: 2},
+		event.DocumentUploaded{DataRef: "x"},
+		event.DocumentUploaded{DataRef: "y"},
+		event.DocumentDeleted{ID: "d", Generation: 1},
+		event.DocumentChanged{ID: "d", Revision: 1},
+		event.DocumentChanged{ID: "d", Revision: 2},
+		event.DocumentChanged{ID: "d", ACL: []string{"a"}},
+		event.DocumentChanged{ID: "d", ACL: []string{"a", "b"}},
+		event.DocumentIndexed{ID: "d", Generation: 1},
+		event.DocumentFailed{ID: "d", Generation: 1},
+		event.DocumentRemoved{ID: "d", Generation: 1},
 	} {
 		if other, ok := seen[id(p)]; ok {
 			t.Errorf("%+v and %+v are both %s", p, other, id(p))

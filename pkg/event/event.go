@@ -47,14 +47,13 @@ func Kinds() []Kind {
 // CloudEventType returns the CloudEvents type of a kind. The request to
 // delete and the fact that it is done share one, on different subjects.
 func (k Kind) CloudEventType() string {
-	switch k {
-	case KindDocumentChanged:
+	if k == KindDocumentChanged {
 		return "ragbus.document.acl_changed.v1"
-	case KindDocumentRemoved:
-		return "ragbus.document.deleted.v1"
-	default:
-		return "ragbus." + string(k) + ".v1"
 	}
+	if k == KindDocumentRemoved {
+		return "ragbus.document.deleted.v1"
+	}
+	return "ragbus." + string(k) + ".v1"
 }
 
 // subjectPrefix is the subject without the tenant, which is always the last token.

@@ -19,13 +19,11 @@ var update = flag.Bool("update", false, "write the golden files") //nolint:goche
 
 func at() time.Time { return time.Date(2026, 11, 22, 9, 30, 0, 123456000, time.UTC) }
 
-func ptr[T any](v T) *T { return &v }
-
 func askedPayload() event.ChatAsked {
 	return event.ChatAsked{
 		ID: "chat_1", ConversationID: "conv-1", Owner: "key:abc", Principals: []string{"group:staff"},
 		Question: "Wie hoch ist die Kaution? <b>&", Collections: []string{"handbook"},
-		Filter:   corpus.Filter{{Key: "lang", AnyOf: []any{"de", "en"}}, {Key: "year", GTE: ptr(2020.0), LTE: ptr(2026.0)}},
+		Filter:   corpus.Filter{{Key: "lang", AnyOf: []any{"de", "en"}}, {Key: "year", GTE: new(2020.0), LTE: new(2026.0)}},
 		Followup: true, Stream: true, AskedAt: at(),
 	}
 }
@@ -34,8 +32,8 @@ func askedPayload() event.ChatAsked {
 func samples() map[string]event.Event {
 	passage := corpus.Passage{
 		ID: "doc-1.0123456789abcdef.3", DocumentID: "doc-1", Version: "0123456789abcdef", Title: "Handbook",
-		Source: ptr("https://example.org/a"), Section: "Rent › Deposit", PageStart: ptr(2), PageEnd: ptr(3), CharStart: 10, CharEnd: 20,
-		Text: "Drei Monatsmieten.", Score: 0.75, Scores: corpus.Scores{Keyword: ptr(11.5), Dense: ptr(0.5)},
+		Source: new("https://example.org/a"), Section: "Rent › Deposit", PageStart: new(2), PageEnd: new(3), CharStart: 10, CharEnd: 20,
+		Text: "Drei Monatsmieten.", Score: 0.75, Scores: corpus.Scores{Keyword: new(11.5), Dense: new(0.5)},
 	}
 	payloads := map[string]event.Payload{
 		"chat_asked": askedPayload(),

@@ -58,7 +58,8 @@ func (h *Hub) Start(ctx context.Context) error {
 	if h.sub != nil {
 		return nil
 	}
-	sub, err := h.nc.Subscribe(Subject(h.gateway, "*"), h.receive)
+	quiet := context.WithoutCancel(ctx)
+	sub, err := h.nc.Subscribe(Subject(h.gateway, "*"), func(m *nats.Msg) { h.receive(quiet, m) })
 	if err != nil {
 		return fmt.Errorf("subscribe to replies: %w", err)
 	}
@@ -122,10 +123,10 @@ func (h *Hub) Close() error {
 }
 
 // receive runs on the subscription's one goroutine and never waits.
-func (h *Hub) receive(m *nats.Msg) {
+func (h *Hub) receive(ctx context.Context, m *nats.Msg) {
 	f, err := ParseFrame(m)
 	if err != nil {
-		h.log.Warn("a reply is no frame", slog.String("subject", m.Subject), slog.Any("error", err))
+		h.log.WarnContext(ctx, "a reply is no frame", slog.String("subject", m.Subject), slog.Any("error", err))
 		return
 	}
 	h.mu.Lock()

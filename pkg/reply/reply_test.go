@@ -35,9 +35,9 @@ func hub(t *testing.T, b *brokertest.Broker, gateway string) *reply.Hub {
 	return h
 }
 
-func writer(t *testing.T, b *brokertest.Broker, subject, request string, attempt int) *reply.Writer {
+func writer(t *testing.T, b *brokertest.Broker, subject, request string) *reply.Writer {
 	t.Helper()
-	w, err := reply.NewWriter(b.NATS, subject, request, reply.Generate, attempt)
+	w, err := reply.NewWriter(b.NATS, subject, request, reply.Generate, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestAnAnswerIsReadLiveAndAgainOnAnyGateway(t *testing.T) {
 			b := start(t)
 			one := hub(t, b, "gw1")
 			in, second, other := one.Expect("r1"), one.Expect("r1"), one.Expect("r2")
-			w := writer(t, b, one.Subject("r1"), "r1", 1)
+			w := writer(t, b, one.Subject("r1"), "r1")
 			must(t, w.KeepAlive(), w.Sources([]int{1}), w.Delta("hel"), w.Delta(""), w.KeepAlive(), w.Delta("lo"))
 			replay, err := reply.Replay(t.Context(), b.Connect().JetStream(), "r1")
 			if err != nil {
@@ -91,7 +91,7 @@ func TestAnAnswerIsReadLiveAndAgainOnAnyGateway(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			must(t, w.KeepAlive())
-			want := "sources delta delta citation usage end"
+			want := "sources delta delta citation usage end" //nolint:dupword // two of them
 			for who, from := range map[string]reply.Source{"live": in, "a second reader": second, "replay": replay} {
 				text, kinds := read(t, from)
 				if text != "hello" || strings.Join(kinds, " ") != want {
@@ -123,7 +123,7 @@ func TestWritersRefuseForeignSubjectsAndAreSilentWithoutOne(t *testing.T) {
 	if _, err := reply.NewWriter(b.NATS, "rag.answer.v1.gw.other", "r1", reply.Generate, 1); !fault.Is(err, fault.Permanent) {
 		t.Errorf("got %v", err)
 	}
-	w := writer(t, b, "", "r1", 1)
+	w := writer(t, b, "", "r1")
 	must(t, w.Delta("x"), w.End(nil))
 	if err := w.Error(nil); !errors.Is(err, reply.ErrEnded) {
 		t.Errorf("got %v", err)
@@ -139,7 +139,7 @@ func TestConcurrentWritesMakeNoGap(t *testing.T) {
 	h := hub(t, b, "gw")
 	in := h.Expect("r")
 	defer in.Close()
-	w := writer(t, b, h.Subject("r"), "r", 1)
+	w := writer(t, b, h.Subject("r"), "r")
 	var writers sync.WaitGroup
 	for range 8 {
 		writers.Go(func() {
@@ -163,7 +163,7 @@ func TestAGivenUpAttemptIsToldAsAnError(t *testing.T) {
 	h := hub(t, b, "gw")
 	in := h.Expect("r")
 	defer in.Close()
-	w := writer(t, b, h.Subject("r"), "r", 1)
+	w := writer(t, b, h.Subject("r"), "r")
 	must(t, w.Delta("half an ans"))
 	must(t, reply.Abort(b.NATS, h.Subject("r"), "r", reply.Generate, 1, map[string]string{"code": "internal"}))
 	if _, kinds := read(t, in); strings.Join(kinds, " ") != "delta error" {
@@ -178,13 +178,13 @@ func TestASlowReaderLosesOnlyItsOwnAndHealsFromTheStream(t *testing.T) {
 	slow, fast := h.Expect("slow"), h.Expect("fast")
 	defer slow.Close()
 	defer fast.Close()
-	w := writer(t, b, h.Subject("slow"), "slow", 1)
+	w := writer(t, b, h.Subject("slow"), "slow")
 	const deltas = 6000
 	for range deltas {
 		must(t, w.Delta("x"))
 	}
 	must(t, w.End(nil))
-	f := writer(t, b, h.Subject("fast"), "fast", 1)
+	f := writer(t, b, h.Subject("fast"), "fast")
 	must(t, f.Delta("ok"), f.End(nil))
 	if text, _ := read(t, fast); text != "ok" {
 		t.Errorf("the fast reader got %q", text)
@@ -254,7 +254,7 @@ func TestNoiseOnTheReplySubjectHarmsNobody(t *testing.T) {
 	for _, header := range []string{"", "x", "generate/1/99/nonsense"} {
 		must(t, b.NATS.PublishMsg(&nats.Msg{Subject: h.Subject("r"), Header: nats.Header{reply.HeaderFrame: {header}}, Data: []byte("noise")}))
 	}
-	w := writer(t, b, h.Subject("r"), "r", 1)
+	w := writer(t, b, h.Subject("r"), "r")
 	must(t, w.Delta("ok"), w.End(nil))
 	if text, _ := read(t, in); text != "ok" {
 		t.Errorf("got %q", text)

@@ -2,7 +2,6 @@ package worker_test
 
 import (
 	"context"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,10 +19,8 @@ import (
 
 // client asks questions and waits until each is answered.
 type client struct {
-	b    *brokertest.Broker
-	hub  *reply.Hub
-	nc   *nats.Conn
-	next atomic.Int64
+	b   *brokertest.Broker
+	hub *reply.Hub
 }
 
 func newClient(b *testing.B, broker *brokertest.Broker) *client {
@@ -41,7 +38,7 @@ func newClient(b *testing.B, broker *brokertest.Broker) *client {
 			b.Error(err)
 		}
 	})
-	return &client{b: broker, hub: hub, nc: nc}
+	return &client{b: broker, hub: hub}
 }
 
 func (c *client) ask(ctx context.Context) error {

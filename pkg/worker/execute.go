@@ -260,7 +260,7 @@ func (j *job) trace(ctx context.Context) (context.Context, trace.Span) {
 	_, wait := j.w.tracer.Start(ctx, "queue "+template, attributes,
 		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(j.stored))
 	wait.End(trace.WithTimestamp(j.started))
-	return j.w.tracer.Start(ctx, "process "+template, attributes, trace.WithSpanKind(trace.SpanKindConsumer),
+	return j.w.tracer.Start(ctx, "process "+template, attributes, trace.WithSpanKind(trace.SpanKindConsumer), //nolint:spancheck // deliver ends it
 		trace.WithTimestamp(j.started))
 }
 
@@ -328,10 +328,9 @@ func (j *job) log(ctx context.Context, level slog.Level, message string, err err
 	if err != nil {
 		code, _ := fault.Public(err)
 		attrs = append(attrs, slog.String("class", fault.Of(err).String()), slog.String("code", code), slog.Any("error", err))
-		var p *panicked
-		if errors.As(err, &p) {
+		if p, ok := errors.AsType[*panicked](err); ok {
 			attrs = append(attrs, slog.String("stack", p.stack))
 		}
 	}
-	j.w.log.LogAttrs(ctx, level, message, append(attrs, more...)...)
+	j.w.log.LogAttrs(ctx, level, message, append(attrs, more...)...) //nolint:sloglint // the callers' messages are constant
 }

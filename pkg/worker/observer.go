@@ -38,8 +38,8 @@ type Outcome struct {
 // called from many goroutines and must return quickly. Every Started is
 // followed by exactly one Settled.
 type Observer interface {
-	Started(Info)
-	Settled(Info, Outcome)
+	Started(info Info)
+	Settled(info Info, outcome Outcome)
 }
 
 // Unobserved is the [Observer] that ignores everything.

@@ -74,15 +74,15 @@ func newPuller(nc *nats.Conn, subject string, cfg Config, log *slog.Logger) *pul
 
 // next returns the next delivery for an idle slot, or false when the puller
 // was stopped and nothing is left. Each slot calls it in turn.
-func (p *puller) next() (*nats.Msg, bool) {
+func (p *puller) next(ctx context.Context) (*nats.Msg, bool) {
 	p.mu.Lock()
 	p.idle++
-	p.ask(time.Now())
+	p.ask(ctx, time.Now())
 	p.mu.Unlock()
 	for {
 		select {
 		case m := <-p.msgs:
-			if p.take(m) {
+			if p.take(ctx, m) {
 				return m, true
 			}
 			continue
@@ -90,7 +90,7 @@ func (p *puller) next() (*nats.Msg, bool) {
 		}
 		select {
 		case m := <-p.msgs:
-			if p.take(m) {
+			if p.take(ctx, m) {
 				return m, true
 			}
 		default:
@@ -100,7 +100,7 @@ func (p *puller) next() (*nats.Msg, bool) {
 }
 
 // take accounts for what arrived and reports whether it is a delivery.
-func (p *puller) take(m *nats.Msg) bool {
+func (p *puller) take(ctx context.Context, m *nats.Msg) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.lanes[m.Sub]
@@ -114,7 +114,7 @@ func (p *puller) take(m *nats.Msg) bool {
 				p.free = append(p.free, l)
 			}
 		}
-		p.ask(time.Now())
+		p.ask(ctx, time.Now())
 		return true
 	}
 	if l == nil || l.left == 0 {
@@ -125,10 +125,10 @@ func (p *puller) take(m *nats.Msg) bool {
 	case "404", "408": // nothing came in time
 		p.refusals = 0
 		p.end(l)
-		p.ask(time.Now())
+		p.ask(ctx, time.Now())
 	default:
 		p.end(l)
-		p.refused(fmt.Errorf("the broker ended a pull: %s %s", status, m.Header.Get("Description")))
+		p.refused(ctx, fmt.Errorf("the broker ended a pull: %s %s", status, m.Header.Get("Description")))
 	}
 	return false
 }
@@ -141,20 +141,20 @@ func (p *puller) end(l *lane) {
 
 // ask makes a pull for the idle slots that none is made for, unless at least
 // as many deliveries are due. Call with the lock held.
-func (p *puller) ask(now time.Time) {
+func (p *puller) ask(ctx context.Context, now time.Time) {
 	n := p.idle - p.due
 	if n <= p.due || p.stopped || now.Before(p.resumeAt) {
 		return
 	}
 	l, err := p.lane()
 	if err != nil {
-		p.refused(err)
+		p.refused(ctx, err)
 		return
 	}
 	request := `{"batch":` + strconv.Itoa(n) + `,"expires":` + strconv.FormatInt(int64(p.wait), 10) + `}`
 	if err := p.nc.PublishRequest(p.subject, l.inbox, []byte(request)); err != nil {
 		p.free = append(p.free, l)
-		p.refused(fmt.Errorf("pull: %w", err))
+		p.refused(ctx, fmt.Errorf("pull: %w", err))
 		return
 	}
 	l.left, l.until = n, now.Add(p.wait+pullSlack)
@@ -179,14 +179,14 @@ func (p *puller) lane() (*lane, error) {
 }
 
 // refused waits before the next pull, longer each time. Call with the lock held.
-func (p *puller) refused(err error) {
+func (p *puller) refused(ctx context.Context, err error) {
 	pause := min(pauseBase<<min(p.refusals, 10), pauseMax)
 	p.refusals++
 	p.resumeAt = time.Now().Add(pause/2 + drawEvenly(pause/2))
 	if p.stopped {
 		return
 	}
-	p.log.Warn("pull refused", slog.Any("error", err), slog.Duration("pause", pause))
+	p.log.WarnContext(ctx, "pull refused", slog.Any("error", err), slog.Duration("pause", pause))
 }
 
 // healthy reports whether pulls are answered.
@@ -198,37 +198,37 @@ func (p *puller) healthy() bool {
 
 // tick gives up pulls of which the broker should have said that they are
 // over, and pulls again after a pause. Call it several times a second.
-func (p *puller) tick(now time.Time) {
+func (p *puller) tick(ctx context.Context, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, l := range p.lanes {
 		if l.left > 0 && now.After(l.until) {
-			p.discard(l)
+			p.discard(ctx, l)
 		}
 	}
-	p.ask(now)
+	p.ask(ctx, now)
 }
 
 // reset forgets every pull: the broker that knew them is gone.
-func (p *puller) reset() {
+func (p *puller) reset(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.free = p.free[:0]
 	for _, l := range p.lanes {
-		p.discard(l)
+		p.discard(ctx, l)
 	}
 	p.resumeAt = time.Time{}
-	p.ask(time.Now())
+	p.ask(ctx, time.Now())
 }
 
 // discard drops a lane for good, so that nothing late can arrive on it while
 // a newer pull counts on it.
-func (p *puller) discard(l *lane) {
+func (p *puller) discard(ctx context.Context, l *lane) {
 	delete(p.lanes, l.sub)
 	p.due -= l.left
 	l.left = 0
 	if err := l.sub.Unsubscribe(); err != nil {
-		p.log.Debug("unsubscribe a lane", slog.Any("error", err))
+		p.log.DebugContext(ctx, "unsubscribe a lane", slog.Any("error", err))
 	}
 }
 
@@ -241,7 +241,7 @@ func (p *puller) stop(ctx context.Context) {
 	p.stopped = true
 	for _, l := range p.lanes {
 		if err := l.sub.Drain(); err != nil {
-			p.log.Debug("drain a lane", slog.Any("error", err))
+			p.log.DebugContext(ctx, "drain a lane", slog.Any("error", err))
 		}
 	}
 	p.mu.Unlock()

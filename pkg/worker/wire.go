@@ -30,7 +30,7 @@ func readDelivered(m *nats.Msg) (delivered, error) {
 	if err != nil {
 		return delivered{}, fmt.Errorf("read the delivery's metadata: %w", err)
 	}
-	attempt := int(min(meta.NumDelivered, 1<<30)) //nolint:gosec // bounded
+	attempt := int(min(meta.NumDelivered, 1<<30))
 	return delivered{sequence: meta.Sequence.Stream, attempt: attempt, storedAt: meta.Timestamp}, nil
 }
 

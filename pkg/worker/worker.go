@@ -110,7 +110,7 @@ func New(js jetstream.JetStream, cfg Config, deps Deps, routes ...Route) (*Worke
 func (w *Worker) Run(ctx context.Context) error {
 	if err := w.bind(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // stopped before it began
+			return nil // stopped before it began
 		}
 		return err
 	}
@@ -129,7 +129,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	for range w.cfg.Slots {
 		slots.Go(func() {
 			for {
-				m, ok := p.next()
+				m, ok := p.next(work)
 				if !ok {
 					return
 				}
@@ -148,7 +148,7 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) supervise(ctx context.Context, p *puller) error {
 	status := w.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer w.nc.RemoveStatusListener(status)
-	tick := time.NewTicker(min(100*time.Millisecond, w.cfg.PullWait))
+	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
@@ -160,9 +160,9 @@ func (w *Worker) supervise(ctx context.Context, p *puller) error {
 			if s == nats.CLOSED {
 				return fmt.Errorf("worker %s: %w", w.cfg.Consumer, nats.ErrConnectionClosed)
 			}
-			p.reset()
+			p.reset(ctx)
 		case now := <-tick.C:
-			p.tick(now)
+			p.tick(ctx, now)
 		}
 	}
 }

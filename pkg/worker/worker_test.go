@@ -25,7 +25,7 @@ type (
 	events        = []event.Event
 )
 
-// quick is a configuration in which everything that waits waits shortly.
+// quick is a configuration in which nothing waits for long.
 func quick() worker.Config {
 	return worker.Config{
 		Stream: broker.StreamIngest, Consumer: broker.ConsumerIngestorEmbed, Slots: 4, MaxAttempts: 3,
@@ -92,13 +92,15 @@ func TestEachOutcomeEndsAsItsVerdictSays(t *testing.T) {
 		"throttled": {failing(fault.ThrottledFor(time.Millisecond, flaky)), []worker.Action{worker.Later, worker.Done}, ""},
 		"panic": {
 			func(context.Context, embedDelivery) (events, error) { panic("secret") },
-			[]worker.Action{worker.Retry, worker.Retry, worker.Bury}, "internal",
+			[]worker.Action{worker.Retry, worker.Retry, worker.Bury},
+			"internal",
 		},
 		"bad result": {
 			func(context.Context, embedDelivery) (events, error) {
 				return events{event.New("default", time.Now(), event.DocumentIndexed{ID: "a/b"})}, nil
 			},
-			[]worker.Action{worker.Bury}, "invalid_id",
+			[]worker.Action{worker.Bury},
+			"invalid_id",
 		},
 	}
 	for name, test := range tests {

@@ -69,7 +69,7 @@ func (r *Recorder) All() []Settled {
 // AwaitStarted returns when n deliveries were started, and fails the test when that takes too long.
 func (r *Recorder) AwaitStarted(t testing.TB, n int) {
 	t.Helper()
-	r.await(t, func() bool { return r.started >= n }, "%d deliveries to start", n)
+	r.awaitf(t, func() bool { return r.started >= n }, "%d deliveries to start", n)
 }
 
 // Await returns the first n settled deliveries that match (nil: any), and
@@ -77,7 +77,7 @@ func (r *Recorder) AwaitStarted(t testing.TB, n int) {
 func (r *Recorder) Await(t testing.TB, n int, match func(Settled) bool) []Settled {
 	t.Helper()
 	var found []Settled
-	r.await(t, func() bool {
+	r.awaitf(t, func() bool {
 		found = found[:0]
 		for _, s := range r.settled {
 			if match == nil || match(s) {
@@ -89,7 +89,7 @@ func (r *Recorder) Await(t testing.TB, n int, match func(Settled) bool) []Settle
 	return found[:n]
 }
 
-func (r *Recorder) await(t testing.TB, done func() bool, format string, args ...any) {
+func (r *Recorder) awaitf(t testing.TB, done func() bool, format string, args ...any) {
 	t.Helper()
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
