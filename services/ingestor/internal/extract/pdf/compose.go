@@ -119,7 +119,8 @@ func pageParagraphs(glyphs []glyph) []paragraph {
 				switch last := len(all) - 1; {
 				case p.text == "":
 				case i == 0 && last >= 0 && continues(&all[last], &p):
-					all[last].text = joinLines(all[last].text, p.text)
+					kept, between := seam(all[last].text, p.text)
+					all[last].text = kept + between + p.text
 					all[last].lines += p.lines
 					all[last].chars += p.chars
 				default:

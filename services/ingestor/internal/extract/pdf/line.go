@@ -81,8 +81,8 @@ func nearestLine(out []line, s *segment) int {
 // overlaps reports whether a segment covers what stands on the line already;
 // single letters may be tucked into each other, as in TeX's name.
 func (l *line) overlaps(s *segment) bool {
-	for i := range l.segs {
-		t := &l.segs[i]
+	for i := range l.latest() {
+		t := &l.latest()[i]
 		most := 0.5
 		if s.chars == 1 || t.chars == 1 {
 			most = 0.8
@@ -94,10 +94,13 @@ func (l *line) overlaps(s *segment) bool {
 	return false
 }
 
+// latest are the segments a new one is compared with: all, on any real line.
+func (l *line) latest() []segment { return l.segs[max(0, len(l.segs)-200):] }
+
 // touches reports whether a short segment stands right beside one of the line.
 func (l *line) touches(s *segment) bool {
-	for i := range l.segs {
-		t := &l.segs[i]
+	for i := range l.latest() {
+		t := &l.latest()[i]
 		if s.chars > 2 && t.chars > 2 {
 			continue
 		}

@@ -5,7 +5,12 @@ import (
 	"sort"
 )
 
-const maxColumnDepth = 4
+const (
+	maxColumnDepth = 4
+	// maxOrdered is how many segments are looked at for columns; no page made
+	// to be read has more.
+	maxOrdered = 5000
+)
 
 // readingOrder splits the segments of a page into regions, each to be read
 // from top to bottom, in the order a reader takes them. A gutter, a vertical
@@ -13,7 +18,7 @@ const maxColumnDepth = 4
 // right; what crosses it (a title, a wide figure's caption) parts above from
 // below. Columns of short cells are a table and stay together, row by row.
 func readingOrder(segs []segment, depth int) [][]segment {
-	if depth >= maxColumnDepth || len(segs) < 6 {
+	if depth >= maxColumnDepth || len(segs) < 6 || len(segs) > maxOrdered {
 		return [][]segment{segs}
 	}
 	for _, x := range gutters(segs) {

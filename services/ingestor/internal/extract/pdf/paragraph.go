@@ -178,44 +178,39 @@ func newParagraph(ls []line, joins []join) paragraph {
 		chars := utf8.RuneCountInString(l.text)
 		p.chars += chars
 		p.size += l.mean * float64(chars)
-		if i == 0 {
-			text.WriteString(l.text)
-			continue
-		}
-		if joins[i] == joinBreak {
+		switch {
+		case i == 0:
+		case joins[i] == joinBreak:
 			p.plain = p.plain && !l.marker
-			trimmed := strings.TrimSuffix(text.String(), "\u00AD")
-			text.Reset()
-			text.WriteString(trimmed)
-			text.WriteByte('\n')
-			text.WriteString(l.text)
-			continue
+			text.WriteString(ls[i-1].text + "\n")
+		default:
+			kept, between := seam(ls[i-1].text, l.text)
+			text.WriteString(kept + between)
 		}
-		whole := joinLines(text.String(), l.text)
-		text.Reset()
-		text.WriteString(whole)
 	}
+	text.WriteString(ls[len(ls)-1].text)
 	p.size /= float64(max(p.chars, 1))
 	p.text = strings.ReplaceAll(text.String(), "\u00AD", "")
 	return p
 }
 
-// joinLines puts the halves of a hyphenated word together; other lines get a
-// space between, unless their script has none.
-func joinLines(a, b string) string {
+// seam returns what is kept of line a before line b, and what goes between:
+// the halves of a hyphenated word are put together; other lines get a space,
+// unless their script has none.
+func seam(a, b string) (kept, between string) {
 	if hyphenated(a, b) {
 		_, size := utf8.DecodeLastRuneInString(a)
-		return a[:len(a)-size] + b
+		return a[:len(a)-size], ""
 	}
 	last, _ := utf8.DecodeLastRuneInString(a)
 	first, _ := utf8.DecodeRuneInString(b)
 	if isIdeographic(last) && isIdeographic(first) {
-		return a + b
+		return a, ""
 	}
 	if (last == '-' || last == '‐' || last == '—' || last == '/') && !strings.HasSuffix(a, " "+string(last)) && unicode.IsLetter(first) {
-		return a + b // a compound keeps its hyphen
+		return a, "" // a compound keeps its hyphen
 	}
-	return a + " " + b
+	return a, " "
 }
 
 // continues reports whether paragraph b, at the top of a region, goes on with

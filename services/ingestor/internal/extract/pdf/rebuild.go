@@ -114,7 +114,7 @@ func (t *table) readStructures(file io.ReaderAt, size int64) {
 		if !t.known(n) || e.container > 0 {
 			continue
 		}
-		dict, body, number, err := readObject(file, size, e.offset)
+		dict, body, number, err := readObjectWithin(file, size, e.offset, 64<<10)
 		if err != nil || number != n || dict.kind != kindDict {
 			continue
 		}

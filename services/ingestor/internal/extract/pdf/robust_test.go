@@ -216,3 +216,29 @@ func TestContextEnds(t *testing.T) {
 		t.Errorf("error %v, want canceled", err)
 	}
 }
+
+// Pages made to be slow to lay out stay linear: a quadratic step would make
+// this test run for minutes.
+func TestCrowdedPages(t *testing.T) {
+	t.Parallel()
+	shapes := map[string]func(i int) (x, y float64){
+		"one line":   func(i int) (float64, float64) { return float64(i%590) + float64(i)/1e6, 400 },
+		"one column": func(i int) (float64, float64) { return 50, 799 - float64(i)/100 },
+		"a cloud":    func(i int) (float64, float64) { return float64(i * 7919 % 590), float64(i * 104_729 % 790) },
+	}
+	for name, place := range shapes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var content strings.Builder
+			content.WriteString("BT /F1 10 Tf ")
+			for i := range 60_000 {
+				x, y := place(i)
+				fmt.Fprintf(&content, "1 0 0 1 %.4f %.4f Tm (%c) Tj ", x, y, 'a'+rune(i%26))
+			}
+			content.WriteString("ET")
+			if text := pageText(t, onePage(content.String(), "")); len(text) < 1000 {
+				t.Errorf("only %d bytes of text", len(text))
+			}
+		})
+	}
+}

@@ -24,6 +24,7 @@ type entry struct {
 type table struct {
 	entries []entry
 	trailer object // a dictionary; its bytes are its own
+	read    int    // entries read so far, counting repeated ones
 }
 
 // put records an entry unless a newer section did. Numbers that a file of
@@ -162,7 +163,7 @@ func (t *table) readTable(l *lexer, size int64, all bool) (object, bool) {
 			} else if kind.is("f") {
 				entries = append(entries, found{first.integer() + i, entry{}})
 			}
-			if len(entries) > most {
+			if t.read++; t.read > 8*most {
 				return object{}, false
 			}
 		}
@@ -249,6 +250,11 @@ func (t *table) readRows(data []byte, w [3]int, ranges []object, size int64) {
 // readObject reads the object at an offset. body is where its stream begins,
 // 0 if it is none; number is the object's own number.
 func readObject(file io.ReaderAt, size, at int64) (o object, body int64, number int, err error) {
+	return readObjectWithin(file, size, at, 64<<20)
+}
+
+// readObjectWithin gives up on objects longer than most, streams not counted.
+func readObjectWithin(file io.ReaderAt, size, at, most int64) (o object, body int64, number int, err error) {
 	for n := int64(1024); ; n *= 8 {
 		data, err := readAt(file, at, min(n, size-at))
 		if err != nil {
@@ -263,7 +269,7 @@ func readObject(file io.ReaderAt, size, at int64) (o object, body int64, number 
 		end := l.pos
 		after := l.next()
 		if l.pos >= len(data) && n < size-at {
-			if n > 64<<20 {
+			if n > most {
 				return object{}, 0, 0, fmt.Errorf("%w: an object without end", errXref)
 			}
 			continue
