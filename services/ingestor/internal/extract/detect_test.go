@@ -89,6 +89,9 @@ func TestWhatCannotBeReadIsNamed(t *testing.T) {
 		{"half an archive", "PK\x03\x04abc", "unsupported_media_type", "damaged"},
 		{"half a Word document", zipOf("word/document.xml")[:40] + "word/document.xml", "corrupt_document", "damaged"},
 		{"Word without text", zipOf("word/other.xml"), "corrupt_document", "no Word document"},
+		{"Word bomb", string(makeZip(t, map[string]string{"word/document.xml": strings.Repeat(" ", 64<<20)})), "archive_bomb", "inflates"},
+		{"Word cut off", string(mustRead(t, "testdata/handbook.docx")[:20_000]), "corrupt_document", "damaged"},
+		{"PDF cut off to nothing", string(mustRead(t, "testdata/rules.pdf")[:200]), "pdf_damaged", ""},
 		{"HTML without text", "<html><script>x</script><img src=x>", "no_text", "no text"},
 		{"not really a PDF", "%PDF-1.7\nnothing here", "pdf_damaged", ""},
 	} {
@@ -147,4 +150,13 @@ func TestClosedFileIsNotTheDocumentsFault(t *testing.T) {
 	if _, _, err := run(t, extractor(t, Limits{}), Source{File: f}); err == nil || !fault.Retryable(err) {
 		t.Errorf("error is %v", err)
 	}
+}
+
+func mustRead(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

@@ -159,6 +159,15 @@ func TestErrorOfTheConsumerStopsTheChild(t *testing.T) {
 	wantGone(t, pid)
 }
 
+func TestErrorOfTheConsumerComesBackAsItIsForText(t *testing.T) {
+	t.Parallel()
+	stop := errors.New("the queue is full")
+	_, err := extractor(t, Limits{}).Extract(t.Context(), Source{File: file(t, "some text")}, func(Page) error { return stop })
+	if err != stop { //nolint:errorlint // it must come back as it is
+		t.Errorf("error is %v", err)
+	}
+}
+
 // wantGone checks that no process, not even a dead one, has the id.
 func wantGone(t *testing.T, pid int) {
 	t.Helper()

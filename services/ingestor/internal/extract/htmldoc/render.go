@@ -19,7 +19,9 @@ const (
 
 // element is one open element.
 type element struct {
-	tag     string
+	tag string
+	// padded is the tag between spaces, as the rules list it.
+	padded  string
 	dropped bool
 	main    bool
 }
@@ -106,7 +108,7 @@ func (w *renderer) text(s string) error {
 		return nil
 	}
 	if w.pre == 0 {
-		s = strings.NewReplacer("\n", " ", "\t", " ", "\r", " ", "\f", " ").Replace(s)
+		s = flatten(s)
 	}
 	w.inline.WriteString(s)
 	if w.inline.Len() > maxInline {
@@ -127,6 +129,19 @@ func (w *renderer) inTitle() bool {
 		}
 	}
 	return true
+}
+
+// flatten makes every white space a space.
+func flatten(s string) string {
+	if !strings.ContainsAny(s, "\n\t\r\f") {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || r == '\r' || r == '\f' {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 func (w *renderer) start(tag string, attrs attributes) error {
@@ -154,7 +169,7 @@ func (w *renderer) start(tag string, attrs attributes) error {
 	if len(w.stack) >= maxDepth {
 		return nil
 	}
-	e := element{tag: tag, main: tag == "main" || attrs.main}
+	e := element{tag: tag, padded: " " + tag + " ", main: tag == "main" || attrs.main}
 	e.dropped = role == roleDropped || attrs.hidden && tag != "body" && tag != "html" ||
 		role == roleFurniture && w.hasMain && (tag != "header" || w.article+w.mains == 0)
 	w.stack = append(w.stack, e)
@@ -241,13 +256,12 @@ func (w *renderer) imply(ends, shields string) error {
 	}
 	lowest := -1
 	for i, e := range slices.Backward(w.stack) {
-		tag := " " + e.tag + " "
-		if strings.Contains(shields, tag) && !strings.Contains(ends, tag) {
+		if strings.Contains(shields, e.padded) && !strings.Contains(ends, e.padded) {
 			break
 		}
-		if strings.Contains(ends, tag) {
+		if strings.Contains(ends, e.padded) {
 			lowest = i
-			if strings.Contains(shields, tag) {
+			if strings.Contains(shields, e.padded) {
 				break
 			}
 		}
@@ -275,7 +289,7 @@ func (w *renderer) end(tag string) error {
 			}
 			return nil
 		}
-		if strings.Contains(shields, " "+e.tag+" ") {
+		if strings.Contains(shields, e.padded) {
 			return nil
 		}
 	}
