@@ -42,8 +42,9 @@ type Deps struct {
 	Conversations conversation.Store
 	// Model writes the answers; nil is the extractive writer.
 	Model llm.Model
-	// Embedder helps the extractive writer to choose and the check of
-	// citations to decide where words do not; nil leaves both to words.
+	// Embedder is the one that the search uses. The check of citations asks it
+	// where words do not decide, and the extractive writer judges by the
+	// passages' cosines when it knows the model; nil leaves both to words.
 	Embedder embed.Embedder
 	// Log receives lifecycle, retries and burials, never content; nil discards them.
 	Log      *slog.Logger
@@ -89,9 +90,13 @@ func New(cfg Config, deps Deps) (*Service, error) {
 // newService is all of a service but its worker.
 func newService(cfg Config, deps Deps) *Service {
 	analyzer := lexical.New()
+	var dense embed.Profile
+	if deps.Embedder != nil {
+		dense = deps.Embedder.Profile()
+	}
 	s := &Service{
 		cfg: cfg, store: deps.Conversations, model: deps.Model, frames: deps.NATS, cancels: reply.NewCancelListener(deps.NATS),
-		checker: answer.NewChecker(analyzer, deps.Embedder), extract: extractive.New(analyzer, deps.Embedder), log: deps.Log,
+		checker: answer.NewChecker(analyzer, deps.Embedder), extract: extractive.New(analyzer, dense), log: deps.Log,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -45,7 +45,7 @@ func (s *Service) writeExtract(ctx context.Context, d delivery, speaker *speaker
 	if d.Data.SearchQuery != "" {
 		asked = d.Data.SearchQuery
 	}
-	draft, ok := s.extract.Write(ctx, asked, d.Data.Passages)
+	draft, ok := s.extract.Write(asked, d.Data.Passages)
 	if ctx.Err() != nil {
 		return outcome{}, fault.As(fault.Transient, context.Cause(ctx))
 	}

@@ -17,20 +17,6 @@ type pick struct {
 	terms      []lexical.Term
 }
 
-// confidence tells how well the best candidate answers: its own words, those
-// around it, and what it means.
-func (q *inquiry) confidence(w Weights) float64 {
-	best := 0.0
-	for _, c := range q.best(maxEmbedded) {
-		score := 0.5*c.overlap + 0.35*q.cover[c.passage] + 0.1*max(c.previous, c.heading) + 0.05*c.cue
-		if q.meant && c.embedded {
-			score = 0.4*score + 0.6*c.cosine
-		}
-		best = max(best, score)
-	}
-	return best
-}
-
 // pick takes the best sentence and those near it in score that add something.
 func (q *inquiry) pick(w Weights) []pick {
 	var out []pick

@@ -28,20 +28,22 @@ type Weights struct {
 	Cue float64
 	// Dense: share of the sentence's own words that the question has.
 	Dense float64
-	// Meaning: cosine of question and sentence.
-	Meaning float64
 	// More is the share of the best score from which another sentence is added.
 	More float64
-	// Abstain and AbstainMeant are the least confidence without and with an embedder.
-	Abstain      float64
-	AbstainMeant float64
+	// Least is the confidence below which the writer abstains: by words in
+	// English, in other languages (which share fewer word forms), in scripts
+	// that are cut into pairs, and where the passages' cosines count too.
+	Least        float64
+	LeastForeign float64
+	LeastPaired  float64
+	LeastDense   float64
 }
 
 // DefaultWeights returns the tuned ones.
 func DefaultWeights() Weights {
 	return Weights{
-		Overlap: 1, Previous: 0.2, Next: 0.1, Passage: 0.375, Heading: 0.15, Retrieval: 0.375, Cue: 0.25, Dense: 0.1, Meaning: 0.6,
-		More: 0.8, Abstain: 0.3, AbstainMeant: 0.3,
+		Overlap: 1, Previous: 0.2, Next: 0.1, Passage: 0.375, Heading: 0.15, Retrieval: 0.375, Cue: 0.25, Dense: 0.1,
+		More: 0.8, Least: 0.28, LeastForeign: 0.2, LeastPaired: 0.1, LeastDense: 0.44,
 	}
 }
 
@@ -53,7 +55,7 @@ type inquiry struct {
 	numbers    []string
 	candidates []*candidate
 	cover      []float64 // by passage
-	meant      bool
+	languages  []lexical.Language
 }
 
 // candidate is a sentence that may be picked.
@@ -66,9 +68,7 @@ type candidate struct {
 
 	overlap, previous, next, heading, retrieval, cue, dense float64
 
-	total    float64
-	cosine   float64
-	embedded bool
+	total float64
 }
 
 // vocabulary weighs the question's words in one language.
@@ -125,7 +125,9 @@ func (w *Writer) read(question string, passages []corpus.Passage) *inquiry {
 	}
 	words := w.vocabularies(question, texts)
 	q.cover = make([]float64, len(texts))
+	q.languages = make([]lexical.Language, len(texts))
 	for i := range texts {
+		q.languages[i] = texts[i].language
 		q.add(i, &texts[i], words[texts[i].language], best)
 	}
 	return q
@@ -158,13 +160,18 @@ func (w *Writer) vocabularies(question string, texts []text) map[lexical.Languag
 			}
 		}
 		for n := range v.terms {
-			v.rare[n] = lexical.IDF(all, holding[n])
+			v.rare[n] = lexical.IDF(all+unseen, holding[n])
 			v.sum += v.rare[n]
 		}
 		out[l] = v
 	}
 	return out
 }
+
+// unseen is how many sentences without any of the question's words are taken
+// for granted beside the ones at hand: among three sentences, a word that is
+// missing is no rarer than one that is there.
+const unseen = 20
 
 // add makes candidates of a passage's sentences.
 func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {

@@ -1,0 +1,71 @@
+package extractive
+
+import (
+	"strings"
+	"unicode"
+
+	"github.com/ragbus/ragbus/pkg/lexical"
+)
+
+// confidence tells how well the best candidate answers, and from which value
+// on that is enough. Where the embedder's cosines mean something, the ones
+// that the search has found say more than the words, and cost nothing.
+func (w *Writer) confidence(q *inquiry) (value, least float64) {
+	var top *candidate
+	for _, c := range q.best(considered) {
+		v := 0.5*c.overlap + 0.35*q.cover[c.passage] + 0.1*max(c.previous, c.heading) + 0.05*c.cue
+		if top == nil || v > value {
+			value, top = v, c
+		}
+	}
+	l := q.languages[top.passage]
+	if w.understands(q, l) {
+		cosine := 0.0
+		for _, p := range q.passages {
+			if p.Scores.Dense != nil {
+				cosine = max(cosine, *p.Scores.Dense)
+			}
+		}
+		if cosine > 0 {
+			return 0.4*value + 0.6*cosine, w.weights.LeastDense
+		}
+	}
+	switch {
+	case paired(q.question):
+		return value, w.weights.LeastPaired
+	case l != lexical.English || !latin(q.question):
+		return value, w.weights.LeastForeign
+	}
+	return value, w.weights.Least
+}
+
+// understands reports whether the embedder's cosines can be judged by. Scales
+// differ from model to model, so only models that were measured count, in the
+// languages they were measured in; the others leave it to words.
+func (w *Writer) understands(q *inquiry, l lexical.Language) bool {
+	return w.model == measuredModel && l == lexical.English && latin(q.question)
+}
+
+// measuredModel is the embedder for which LeastDense was measured.
+const measuredModel = "all-MiniLM-L6-v2"
+
+// latin reports whether a text's letters are mostly Latin.
+func latin(text string) bool {
+	own, other := 0, 0
+	for _, r := range text {
+		switch {
+		case unicode.Is(unicode.Latin, r):
+			own++
+		case unicode.IsLetter(r):
+			other++
+		}
+	}
+	return own >= other
+}
+
+// paired reports whether a text has letters of scripts that are cut into pairs.
+func paired(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool {
+		return r >= 0x0e00 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
+	})
+}
