@@ -151,7 +151,7 @@ func TestLineWithoutEndIsCutInside(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	const size = 200 << 20
-	line := []byte("A line of a very long text that never ends, or so it seems.\n\n")
+	line := bytes.Repeat([]byte("A line of a very long text that never ends, or so it seems.\n\n"), 500)
 	endless := io.LimitReader(&repeat{unit: line}, size)
 	var before, peak runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -178,16 +178,14 @@ type repeat struct {
 }
 
 func (r *repeat) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = r.unit[r.at]
-		r.at = (r.at + 1) % len(r.unit)
-	}
-	return len(p), nil
+	n := copy(p, r.unit[r.at:])
+	r.at = (r.at + n) % len(r.unit)
+	return n, nil
 }
 
 func TestReadStops(t *testing.T) {
 	t.Parallel()
-	endless := &repeat{unit: []byte("text\n\n")}
+	endless := &repeat{unit: bytes.Repeat([]byte("text\n\n"), 1000)}
 	_, err := textdoc.Read(t.Context(), endless, textdoc.Options{MaxBytes: 1 << 20}, func(page.Page) error { return nil })
 	if code, _ := fault.Public(err); code != "too_much_text" {
 		t.Errorf("beyond the limit: %v", err)
