@@ -87,8 +87,8 @@ func (r *request) askInBackground(in ask) error {
 	}
 	if !turn.Answer.Status.Terminal() {
 		// Nobody listens, but the frames are kept for whoever comes to read them.
-		if err := r.publishQuestion(in, turn); err != nil && first {
-			return r.refused(turn, err)
+		if err := r.sendQuestion(in, turn, first); err != nil {
+			return err
 		}
 	}
 	return r.accepted(chatPath(turn.Question.ID), shownAnswer(turn.Answer))
@@ -194,11 +194,9 @@ func (r *request) begin(in ask) (*answer, error) {
 			r.s.readers.asked(a.id(), turn.Question.Deadline)
 		}
 	}
-	// A repetition publishes too: whoever accepted the question may have died
-	// before. The broker takes the same event once.
-	if err := r.publishQuestion(in, turn); err != nil && first {
+	if err := r.sendQuestion(in, turn, first); err != nil {
 		a.close()
-		return nil, r.refused(turn, err)
+		return nil, err
 	}
 	if !first {
 		if err := a.replay(r.ctx); err != nil {
@@ -206,6 +204,30 @@ func (r *request) begin(in ask) (*answer, error) {
 		}
 	}
 	return a, nil
+}
+
+// republishAfter is when a question that still has no answer is published
+// again by its repetition, lest whoever accepted it died before they could.
+// It is well after they succeeded or gave up: the frames go to whoever
+// published first, and a living one waits for them.
+const republishAfter = 15 * time.Second
+
+// sendQuestion publishes a question that is new, or perhaps never was published.
+func (r *request) sendQuestion(in ask, turn conversation.Turn, first bool) error {
+	if first {
+		if err := r.publishQuestion(in, turn); err != nil {
+			return r.refused(turn, err)
+		}
+		return nil
+	}
+	if r.s.now().Sub(turn.Question.AskedAt) < republishAfter {
+		return nil
+	}
+	// The broker takes the same event once, so this is harmless.
+	if err := r.publishQuestion(in, turn); err != nil {
+		r.s.log.LogAttrs(r.ctx, slog.LevelWarn, "a repeated question was not published again", slog.String("chat_id", turn.Question.ID), slog.Any("error", err))
+	}
+	return nil
 }
 
 // publishQuestion sends a question to the retrievers.
