@@ -47,7 +47,7 @@ func queue(ctx context.Context, js jetstream.JetStream, stream, name string) (Qu
 		return Queue{}, err
 	}
 	info := c.CachedInfo()
-	q := Queue{Stream: stream, Consumer: name, Waiting: int(info.NumPending), InWork: info.NumAckPending, Free: info.NumWaiting} //nolint:gosec // bounded by the stream
+	q := Queue{Stream: stream, Consumer: name, Waiting: int(info.NumPending), InWork: info.NumAckPending, Free: info.NumWaiting}
 	if q.Waiting+q.InWork == 0 {
 		return q, nil
 	}

@@ -137,7 +137,7 @@ func validate(v reflect.Value) []error {
 			problems = append(problems, validate(f)...)
 		}
 	}
-	if check, ok := v.Addr().Interface().(Validator); ok {
+	if check, ok := reflect.TypeAssert[Validator](v.Addr()); ok {
 		if err := check.Validate(); err != nil {
 			problems = append(problems, err)
 		}
@@ -146,7 +146,7 @@ func validate(v reflect.Value) []error {
 }
 
 func set(v reflect.Value, text string) error {
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		if err := u.UnmarshalText([]byte(text)); err != nil {
 			return fmt.Errorf("%q: %w", text, err)
 		}

@@ -142,8 +142,7 @@ func (e *Error) WithField(field string) *Error {
 // Of returns the class of err: that of the outermost [Error] in its chain,
 // else Transient. A nil error has no class; do not ask.
 func Of(err error) Class {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.class
 	}
 	return Transient
@@ -165,8 +164,7 @@ func Retryable(err error) bool {
 
 // RetryAfter returns the pause that a Throttled fault asked for, else zero.
 func RetryAfter(err error) time.Duration {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.after
 	}
 	return 0
@@ -174,8 +172,7 @@ func RetryAfter(err error) time.Duration {
 
 // Field returns the request field that err blames, or "".
 func Field(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.field
 	}
 	return ""

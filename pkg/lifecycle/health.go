@@ -82,7 +82,7 @@ func Respond(nc *nats.Conn, service string, checks []Check) (stop func() error, 
 		defer cancel()
 		data, err := json.Marshal(Report{Service: service, Checks: Probe(ctx, checks)})
 		if err == nil {
-			_ = m.Respond(data) //nolint:errcheck // who asked has left: nobody to tell
+			_ = m.Respond(data) // an error means that who asked has left
 		}
 	})
 	if err != nil {
@@ -104,7 +104,7 @@ func Gather(ctx context.Context, nc *nats.Conn, want ...string) ([]Report, error
 	if err != nil {
 		return nil, fault.As(fault.Transient, fmt.Errorf("subscribe for health reports: %w", err))
 	}
-	defer func() { _ = sub.Unsubscribe() }() //nolint:errcheck // the connection is closed: nothing is left to undo
+	defer func() { _ = sub.Unsubscribe() }()
 	if err := nc.PublishRequest(healthSubject, inbox, nil); err != nil {
 		return nil, fault.As(fault.Transient, fmt.Errorf("ask for health: %w", err))
 	}

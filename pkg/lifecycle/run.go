@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -47,8 +48,8 @@ func Run(ctx context.Context, log *slog.Logger, parts ...Part) error {
 		log.WarnContext(ctx, "a part ended, stopping the others", "part", name)
 	}
 	var problems []error
-	for i := len(all) - 1; i >= 0; i-- {
-		r, started := all[i], time.Now()
+	for _, r := range slices.Backward(all) {
+		started := time.Now()
 		r.cancel()
 		if err := <-r.done; err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", r.part.Name, err))

@@ -33,7 +33,7 @@ func TestFormatFollowsTheTerminalUnlessSet(t *testing.T) {
 		json     bool
 	}{{"", true, false}, {"", false, true}, {"json", true, true}, {"text", false, false}} {
 		var out bytes.Buffer
-		NewLogger(Config{LogLevel: "info", LogFormat: c.format}, &out, c.terminal).Info("x") //nolint:sloglint // no context matters here
+		NewLogger(Config{LogLevel: "info", LogFormat: c.format}, &out, c.terminal).Info("x")
 		if got := strings.HasPrefix(out.String(), "{"); got != c.json {
 			t.Errorf("%+v: %s", c, out.String())
 		}
