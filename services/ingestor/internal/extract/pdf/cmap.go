@@ -107,7 +107,7 @@ func (m *cmap) readChars(l *lexer) int {
 		if g[0].kind != kindString || len(g[0].b) > 4 {
 			return
 		}
-		switch g[1].kind { //nolint:exhaustive // the other kinds mean nothing here
+		switch g[1].kind {
 		case kindString:
 			m.chars[bigEndian(g[0].b)] = utf16Text(g[1].b)
 		case kindName: // a few producers name the glyph; the encoding knows it too
@@ -122,7 +122,7 @@ func (m *cmap) readRanges(l *lexer) int {
 		if g[0].kind != kindString || g[1].kind != kindString || len(g[0].b) > 4 || hi < lo {
 			return
 		}
-		switch g[2].kind { //nolint:exhaustive // the other kinds mean nothing here
+		switch g[2].kind {
 		case kindArray:
 			for i, o := range g[2].arr {
 				if o.kind == kindString && uint32(i) <= hi-lo {

@@ -209,26 +209,27 @@ func headingLevel(p *paragraph, body *bodyStyle) int {
 		return 0
 	}
 	ratio := p.size / body.size
+	depth := numberDepth(p.text)
 	switch {
 	case ratio >= 1.75:
-		return 1
+		return max(1, depth)
 	case ratio >= 1.35:
-		return 2
+		return max(2, depth)
 	case ratio >= 1.12:
-		return 3
+		return max(3, depth)
 	}
 	if !p.bold || body.bold || ratio < 0.95 || p.lines > 2 || p.chars > 120 || strings.ContainsAny(p.text[len(p.text)-1:], ".,;") {
 		return 0
 	}
-	return numberedLevel(p.text)
+	return min(max(4, 3+depth), 6)
 }
 
-// numberedLevel places a heading in body size: deeper numbers are lower.
-func numberedLevel(text string) int {
+// numberDepth is how many parts the number of a heading has, at most 6, and
+// zero without a number: a deeper number is a lower heading in the same type.
+func numberDepth(text string) int {
 	number, _, _ := strings.Cut(text, " ")
 	if !isSectionNumber(number) {
-		return 4
+		return 0
 	}
-	depth := strings.Count(strings.TrimRight(number, "."), ".")
-	return min(4+depth, 6)
+	return min(strings.Count(strings.TrimRight(number, "."), ".")+1, 6)
 }

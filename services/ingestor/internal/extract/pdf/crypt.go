@@ -226,7 +226,7 @@ func (d *decrypter) decrypt(m method, number, gen int, data []byte) []byte {
 		sum := md5.Sum(seed) //nolint:gosec // the format's own
 		key = sum[:min(len(d.key)+5, 16)]
 	}
-	switch m { //nolint:exhaustive // the other kinds mean nothing here
+	switch m {
 	case methodRC4:
 		return applyRC4(key, data)
 	case methodAES128, methodAES256:

@@ -50,7 +50,7 @@ func (in *interpreter) beginMark(operands []object, res *resources) {
 	}
 	m := mark{from: len(in.glyphs)}
 	if len(operands) >= 2 {
-		switch properties := operands[1]; properties.kind { //nolint:exhaustive // the other kinds mean nothing here
+		switch properties := operands[1]; properties.kind {
 		case kindDict:
 			if actual, ok := properties.get("ActualText"); ok && actual.kind == kindString {
 				m.actual, m.has = textString(actual.b), true

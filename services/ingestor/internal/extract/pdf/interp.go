@@ -196,7 +196,7 @@ func (in *interpreter) showOperator(op []byte, operands []object) error {
 		return in.show(last.b)
 	case "TJ":
 		for _, e := range last.arr {
-			switch e.kind { //nolint:exhaustive // the other kinds mean nothing here
+			switch e.kind {
 			case kindString:
 				if err := in.show(e.b); err != nil {
 					return err

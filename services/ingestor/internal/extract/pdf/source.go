@@ -76,7 +76,7 @@ func dictFilters(dict object) []filter {
 		f.lateChange = ok && early.kind == kindNumber && early.num == 0
 		return f
 	}
-	switch names.kind { //nolint:exhaustive // the other kinds mean nothing here
+	switch names.kind {
 	case kindName:
 		return []filter{one(names, params)}
 	case kindArray:

@@ -104,7 +104,7 @@ func valueFilters(v lib.Value) []filter {
 		f.lateChange = early.Kind() == lib.Integer && early.Int64() == 0
 		return f
 	}
-	switch names.Kind() { //nolint:exhaustive // the other kinds mean nothing here
+	switch names.Kind() {
 	case lib.Name:
 		return []filter{one(names.Name(), params)}
 	case lib.Array:
