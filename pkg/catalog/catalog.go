@@ -119,17 +119,45 @@ type Found struct {
 // All methods are safe for concurrent use by any number of processes, durable
 // when they return, and return classified errors: a missing document is a
 // NotFound fault with code "document_not_found", a database that is away is
-// Transient. Methods that take a Ref return ErrStale as described there.
+// Transient.
+//
+// Methods that take a Ref compare both generation and state, and return
+// ErrStale as described there. Each may be repeated after it has succeeded,
+// as long as the generation lasts and has not moved on by the next step: the
+// repetition changes nothing and returns what the first one did, or what has
+// become of it. The states that each takes:
+//
+//	Begin                    accepted, extracting
+//	PutChunks                extracting
+//	Extracted                extracting, embedding
+//	OpenBatches              embedding
+//	Chunks, FinishBatch,
+//	PutVectors, GoLive       embedding, indexed
+//	SweepVersions            indexed
+//	Fail                     accepted, extracting, embedding, failed
+//	Removed                  deleting, deleted
+//	ForgetBlobs              indexed, deleting, deleted
+//	StaleBlobs               all
 type Store interface {
 	// Accept records an upload. The same bytes and fields again are
 	// Unchanged, whatever the state, except that a failed document whose
 	// failure is retryable is Replaced. Another collection for an existing
 	// id is an Invalid fault "collection_mismatch". New bytes start a new generation, and
-	// the live version stays live until the new one replaces it.
+	// the live version stays live until the new one replaces it. A document
+	// being deleted comes back Created; whatever is left of it is gone at once,
+	// and its deletion is stale. Only a deleted one may change its collection.
+	//
+	// The document keeps the bytes of u.BlobKey unless it is Unchanged or
+	// Changed: then the caller deletes them, if BlobKey names others.
 	Accept(ctx context.Context, u Upload) (corpus.Document, Outcome, error)
 	Get(ctx context.Context, scope corpus.Scope, id string) (corpus.Document, error)
+	// List leaves deleted documents out unless q.Status asks for them. Pages
+	// neither repeat nor skip a document when others come; next is "" on the
+	// last. A cursor that no List returned is an Invalid fault "invalid_cursor".
 	List(ctx context.Context, q Query) (docs []corpus.Document, next string, err error)
 	// Patch returns the changed document. Chunks and vectors are untouched.
+	// UpdatedAt grows with each change, and stays when nothing changes. A
+	// document being deleted, or deleted, is NotFound.
 	Patch(ctx context.Context, scope corpus.Scope, id string, p Patch) (corpus.Document, error)
 	// Retry starts a new generation of a failed document; any other state is
 	// an Invalid fault "not_failed".
@@ -137,28 +165,35 @@ type Store interface {
 	// Delete starts the deletion (a new generation in state deleting). On a
 	// document being deleted, or deleted, it changes nothing and returns it.
 	Delete(ctx context.Context, scope corpus.Scope, id string) (corpus.Document, error)
-	// BlobKey returns where the bytes of the document's current generation are.
+	// BlobKey returns where the bytes of the document's current generation
+	// are. Of a document being deleted, or deleted, it is NotFound.
 	BlobKey(ctx context.Context, scope corpus.Scope, id string) (string, error)
-	// ListChunks returns the chunks of the live version, by ordinal, from the
-	// ordinal after; a tombstone has none.
+	// ListChunks returns up to limit chunks of the live version whose ordinal
+	// is greater than after, in order; -1 begins. A tombstone has none.
 	ListChunks(ctx context.Context, scope corpus.Scope, id string, after, limit int) ([]corpus.Chunk, error)
 
 	// Begin moves accepted (or a repeated extracting) to extracting.
 	Begin(ctx context.Context, ref Ref) (doc corpus.Document, blobKey string, err error)
-	// PutChunks stores chunks of the generation's version; the same ordinal replaces.
+	// PutChunks stores chunks of the generation's version; the same ordinal
+	// replaces. Chunks of another document or version are a Permanent fault.
+	// Many may be stored in several steps.
 	PutChunks(ctx context.Context, ref Ref, chunks []corpus.Chunk) error
 	// Extracted moves extracting to embedding, drops chunks beyond x.Chunks,
 	// and returns all batches of [BatchSize]. Repeated, it returns the same
-	// batches without those already finished.
+	// batches without those already finished. Chunks that are missing below
+	// x.Chunks are a Permanent fault "chunks_missing".
 	Extracted(ctx context.Context, ref Ref, x Extraction) (doc corpus.Document, open []Batch, err error)
-	// Chunks returns a batch's chunks in order, with the document.
+	// Chunks returns a batch's chunks in order, with the document. A range
+	// that the document has not is a Permanent fault "batch_mismatch".
 	Chunks(ctx context.Context, ref Ref, b Batch) (corpus.Document, []corpus.Chunk, error)
 	// FinishBatch records that a batch is embedded and indexed; repeating it
 	// is harmless. It returns how many batches are still open.
 	FinishBatch(ctx context.Context, ref Ref, batch int) (open int, err error)
-	// GoLive moves embedding to indexed and makes the generation's version the live one.
+	// GoLive moves embedding to indexed and makes the generation's version the
+	// live one. With open batches it is a Permanent fault "batches_open".
 	GoLive(ctx context.Context, ref Ref) (corpus.Document, error)
-	// SweepVersions drops chunks and batches of every version but the live one.
+	// SweepVersions drops chunks, batches and unshared cached vectors of every
+	// version but the live one. Large ones go in several steps.
 	SweepVersions(ctx context.Context, ref Ref) error
 	// StaleBlobs returns the keys of uploads that the document no longer
 	// needs: superseded ones once it is indexed, all while it is deleting,
@@ -166,24 +201,27 @@ type Store interface {
 	StaleBlobs(ctx context.Context, ref Ref) ([]string, error)
 	// ForgetBlobs drops keys from the record after their bytes are gone.
 	ForgetBlobs(ctx context.Context, ref Ref, keys []string) error
-	// Fail moves an unsettled generation to failed. A live version stays live.
+	// Fail moves an unsettled generation to failed. A live version stays live,
+	// the first failure stays too. A deletion does not fail.
 	Fail(ctx context.Context, ref Ref, f corpus.Failure) (corpus.Document, error)
 	// Removed moves deleting to deleted: chunks, batches and unshared cached
-	// vectors go, the tombstone stays.
+	// vectors go, the tombstone stays, without title, filename, source and metadata.
 	Removed(ctx context.Context, ref Ref) (corpus.Document, error)
 	// Document returns the row whatever its acl, for work that acts for the system.
 	Document(ctx context.Context, tenant, id string) (corpus.Document, error)
 
 	// Stalled returns up to limit unsettled documents of all tenants that have
 	// not moved since before, oldest first, and touches them, so that two
-	// sweepers do not get the same ones.
+	// sweepers do not get the same ones. Every step of the work is a move;
+	// UpdatedAt of what is returned stays.
 	Stalled(ctx context.Context, before time.Time, limit int) ([]corpus.Document, error)
 	// OpenBatches returns the batches of an embedding document that are not finished.
 	OpenBatches(ctx context.Context, ref Ref) ([]Batch, error)
 
 	// Find returns the chunks that exist and that the scope sees, with their
 	// documents, in the order asked; others are left out. Documents being
-	// deleted are never seen.
+	// deleted are never seen. Of each document the live version is seen, and
+	// the one on its way, for the moments in which the index is ahead.
 	Find(ctx context.Context, scope corpus.Scope, refs []corpus.ChunkRef) ([]Found, error)
 
 	// Ready returns nil when the database answers.

@@ -144,26 +144,29 @@ type Store interface {
 	// Accept records a question and returns its turn; first is false when the
 	// id was known, and then the turn is as it stands (with an answer,
 	// perhaps). A known id with another digest is ErrMismatch. An unknown
-	// conversation is a NotFound fault.
+	// conversation is a NotFound fault. Times are kept to the microsecond.
 	Accept(ctx context.Context, q Question) (turn Turn, first bool, err error)
 	// Finish stores the terminal answer of a.ID. The first one wins: it
 	// returns what is stored, which is another's when that came earlier.
-	// A deleted conversation takes nothing: NotFound.
+	// A deleted conversation takes nothing: NotFound. The conversation's id
+	// is filled in; Sources come back byte for byte.
 	Finish(ctx context.Context, c Caller, a Answer) (Answer, error)
 	// Get returns one turn.
 	Get(ctx context.Context, c Caller, id string) (Turn, error)
 	// History returns the last n completed turns of a conversation that came
-	// before the turn with the given id, oldest first, without sources.
+	// before the turn with the given id, oldest first, without sources (nil).
+	// A turn that is not in that conversation is NotFound, "chat_not_found".
 	History(ctx context.Context, c Caller, conversationID, beforeID string, n int) ([]Turn, error)
 
 	// Conversation returns one conversation.
 	Conversation(ctx context.Context, c Caller, id string) (Conversation, error)
-	// Conversations lists the caller's, last used first.
+	// Conversations lists the caller's, last used first; next is "" on the
+	// last page. A question uses a conversation, its answer does not.
 	Conversations(ctx context.Context, c Caller, limit int, cursor string) (list []Conversation, next string, err error)
 	// Turns returns a page of up to limit turns, newest last, that come
 	// before the turn with sequence before (0: the newest).
 	Turns(ctx context.Context, c Caller, conversationID string, before int64, limit int) ([]Turn, error)
-	// Delete removes a conversation with all its turns.
+	// Delete removes a conversation with all its turns. The second time it is NotFound.
 	Delete(ctx context.Context, c Caller, id string) error
 
 	// Unfinished returns up to limit turns of all tenants that have no

@@ -15,11 +15,6 @@ import (
 	"github.com/ragbus/ragbus/pkg/fault"
 )
 
-// checkpointPages is how large the write-ahead log grows before it is copied
-// into the database. SQLite's default of 1,000 pages makes a busy chat server
-// copy and sync many times a second; a log of 16 MiB still opens in milliseconds.
-const checkpointPages = 4096
-
 // sqliteEngine is one SQLite file: a writer and several readers.
 type sqliteEngine struct {
 	writes  *sql.DB
@@ -42,7 +37,8 @@ func openSQLite(ctx context.Context, path string, cfg Config) (_ *sqliteEngine, 
 			err = errors.Join(err, e.close())
 		}
 	}()
-	e.writes, err = openPool(path, cfg, 1, "synchronous(normal)", "wal_autocheckpoint("+strconv.Itoa(checkpointPages)+")")
+	// One connection writes, the other copies the log.
+	e.writes, err = openPool(path, cfg, 2, "synchronous(normal)", "wal_autocheckpoint(0)", "journal_size_limit("+strconv.Itoa(journalLimit)+")")
 	if err != nil {
 		return nil, err
 	}
@@ -50,8 +46,12 @@ func openSQLite(ctx context.Context, path string, cfg Config) (_ *sqliteEngine, 
 	if err != nil {
 		return nil, err
 	}
-	e.writer = startWriter(context.WithoutCancel(ctx), s, cfg)
-	e.reads, err = openPool(path, cfg, cfg.Readers, "query_only(1)")
+	copies, err := newSession(ctx, e.writes)
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	e.writer = startWriter(context.WithoutCancel(ctx), s, newCheckpointer(copies, path), cfg)
+	e.reads, err = openPool(path, cfg, cfg.Readers, "query_only(1)", "cache_size(-4000)")
 	if err != nil {
 		return nil, err
 	}

@@ -13,10 +13,11 @@ import (
 // transaction. While one group commits, the next gathers; nobody ever waits
 // for a group to fill.
 type writer struct {
-	s     *session
-	jobs  chan *job
-	done  chan struct{}
-	batch int
+	s      *session
+	copies *checkpointer
+	jobs   chan *job
+	done   chan struct{}
+	batch  int
 	// synced is the level the connection is set to.
 	synced bool
 }
@@ -39,8 +40,8 @@ type job struct {
 	panicked any
 }
 
-func startWriter(ctx context.Context, s *session, cfg Config) *writer {
-	w := &writer{s: s, jobs: make(chan *job, cfg.Queue), done: make(chan struct{}), batch: cfg.Batch}
+func startWriter(ctx context.Context, s *session, copies *checkpointer, cfg Config) *writer {
+	w := &writer{s: s, copies: copies, jobs: make(chan *job, cfg.Queue), done: make(chan struct{}), batch: cfg.Batch}
 	go w.loop(ctx)
 	return w
 }
@@ -49,7 +50,7 @@ func startWriter(ctx context.Context, s *session, cfg Config) *writer {
 func (w *writer) stop() error {
 	close(w.jobs)
 	<-w.done
-	return w.s.close()
+	return errors.Join(w.copies.close(), w.s.close())
 }
 
 func (w *writer) do(ctx context.Context, synced bool, fn Func) error {
@@ -88,6 +89,7 @@ func (w *writer) loop(ctx context.Context) {
 			close(j.done)
 			group[i] = nil
 		}
+		w.copies.afterCommit(ctx, w.s)
 	}
 }
 
