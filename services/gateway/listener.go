@@ -165,6 +165,8 @@ type patientBody struct {
 	pause  time.Duration
 	until  time.Time
 	done   bool
+	// err is what broke the body off, for those whose reader words it in its own way.
+	err error
 }
 
 // Read implements io.Reader.
@@ -181,9 +183,14 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	if errors.Is(err, io.EOF) {
 		own, ok := b.conn.(*conn)
 		if b.length >= 0 && b.read < b.length || b.length < 0 && ok && own.ended.Load() {
-			return n, io.ErrUnexpectedEOF
+			err = io.ErrUnexpectedEOF
+		} else {
+			b.done = true
+			return n, io.EOF
 		}
-		b.done = true
+	}
+	if err != nil {
+		b.err = err
 	}
 	return n, err
 }

@@ -99,7 +99,7 @@ func (r *request) readForm(u *upload, boundary string) error {
 		return err
 	}
 	if boundary == "" {
-		return malformedForm(errors.New("no boundary"))
+		return r.malformedForm(errors.New("no boundary"))
 	}
 	limit := int64(r.s.cfg.MaxUploadBytes)
 	if err := r.checkLength(limit + formOverhead); err != nil {
@@ -109,11 +109,11 @@ func (r *request) readForm(u *upload, boundary string) error {
 	fields := map[string]string{}
 	for n := 0; ; n++ {
 		part, err := form.NextRawPart()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // a wrapped one is a form that ends early
 			break
 		}
 		if err != nil {
-			return malformedForm(err)
+			return r.malformedForm(err)
 		}
 		if n == maxParts {
 			return fault.Invalidf("too_many_parts", "the form has more than %d parts", maxParts)
@@ -129,9 +129,9 @@ func (r *request) readForm(u *upload, boundary string) error {
 }
 
 // malformedForm classifies an error of the multipart reader.
-func malformedForm(err error) error {
-	if timedOut(err) {
-		return brokenBody(err)
+func (r *request) malformedForm(err error) error {
+	if r.body != nil && r.body.err != nil {
+		return brokenBody(r.body.err)
 	}
 	return fault.Invalidf("malformed_multipart", "the body is not a well-formed multipart form").WithCause(err)
 }
@@ -155,7 +155,7 @@ func (r *request) readPart(u *upload, part *multipart.Part, fields map[string]st
 	text, err := io.ReadAll(io.LimitReader(part, maxFieldBytes+1))
 	switch {
 	case err != nil:
-		return malformedForm(err)
+		return r.malformedForm(err)
 	case len(text) > maxFieldBytes:
 		return fault.Invalidf("field_too_large", "the form field %q has more than %d bytes", name, maxFieldBytes).WithField(name)
 	case !utf8.Valid(text) || strings.ContainsRune(string(text), 0):
@@ -256,7 +256,7 @@ func (r *request) identify(u *upload, d describing) error {
 
 // store streams the bytes to the blob store, which counts and hashes them on the way.
 func (r *request) store(u *upload, body io.Reader) error {
-	info, err := r.s.deps.Blobs.Put(r.ctx, u.BlobKey, &bounded{r: body, limit: int64(r.s.cfg.MaxUploadBytes)},
+	info, err := r.s.deps.Blobs.Put(r.ctx, u.BlobKey, &bounded{r: body, broken: r.malformedForm, limit: int64(r.s.cfg.MaxUploadBytes)},
 		blob.PutOptions{MediaType: u.MediaType})
 	if err != nil {
 		return err
@@ -272,9 +272,10 @@ func (r *request) store(u *upload, body io.Reader) error {
 
 // bounded reads up to limit bytes and classifies what stops it.
 type bounded struct {
-	r     io.Reader
-	n     int64
-	limit int64
+	r      io.Reader
+	broken func(error) error
+	n      int64
+	limit  int64
 }
 
 // Read implements io.Reader.
@@ -287,7 +288,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	case err == nil || errors.Is(err, io.EOF):
 		return n, err
 	}
-	return n, brokenBody(err)
+	return n, b.broken(err)
 }
 
 // acceptUpload enters a stored upload into the catalog and sends the work.
