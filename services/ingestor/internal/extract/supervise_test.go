@@ -3,11 +3,13 @@ package extract
 import (
 	"context"
 	"errors"
+	"io"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,18 +90,57 @@ func TestTimeOfTheWholeIsBounded(t *testing.T) {
 	wantFault(t, err, "extraction_timeout")
 }
 
-func TestTimeOfTheConsumerDoesNotCount(t *testing.T) {
+// TestOnlyTheChildsTimeCounts runs on a clock of its own: of the time that is
+// spent waiting for the child, a page may take five seconds and the whole eight.
+func TestOnlyTheChildsTimeCounts(t *testing.T) {
 	t.Parallel()
-	limits := Limits{Time: generous, PageTime: 700 * time.Millisecond}
-	src := Source{File: file(t, script("one", "two"))}
-	pages := 0
-	_, err := extractor(t, limits).Extract(t.Context(), src, func(Page) error {
-		pages++
-		<-time.After(time.Second)
-		return nil
-	})
-	if err != nil || pages != 2 {
-		t.Errorf("%d pages, error %v", pages, err)
+	limits := Limits{PageTime: 5 * time.Second, Time: 8 * time.Second}
+	for _, tc := range []struct {
+		name     string
+		waits    []time.Duration
+		consumer time.Duration
+		want     error
+	}{
+		{"slow consumer", []time.Duration{4 * time.Second, 4 * time.Second, 4 * time.Second}, time.Hour, nil},
+		{"in time", []time.Duration{4 * time.Second, 3 * time.Second}, 0, nil},
+		{"a page too long", []time.Duration{time.Second, 6 * time.Second}, 0, errPageTime},
+		{"the whole too long", []time.Duration{4 * time.Second, 3 * time.Second, 2 * time.Second}, 0, errTime},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r, w := io.Pipe()
+				var cause error
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					out := newFrameWriter(w)
+					for _, wait := range tc.waits {
+						<-time.After(wait)
+						if err := errors.Join(out.write(framePage, Page{Text: "x"}), out.flush()); err != nil {
+							return // killed
+						}
+					}
+					if err := errors.Join(out.write(frameEnd, openedBody{}), out.flush()); err != nil && tc.want == nil {
+						t.Errorf("write the end: %v", err)
+					}
+				})
+				s := &sink{maxBytes: 100, emit: func(Page) error {
+					<-time.After(tc.consumer)
+					return nil
+				}}
+				kill := func(err error) {
+					cause = err
+					if err := w.Close(); err != nil {
+						t.Errorf("close: %v", err)
+					}
+				}
+				err := (&Extractor{limits: limits}).consume(&process{stdout: r}, &progress{left: limits.Time}, s, kill)
+				if cause != tc.want || (err == nil) != (tc.want == nil) { //nolint:errorlint // the very cause
+					t.Errorf("killed for %v, want %v; error %v", cause, tc.want, err)
+				}
+				wg.Wait()
+			})
+		})
 	}
 }
 
