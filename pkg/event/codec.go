@@ -232,7 +232,8 @@ func (v envelope) payload(kind Kind) (Payload, error) {
 		if err == nil && d.DataRef == "" {
 			d.DataRef = v.DataRef
 		}
-		if err == nil && d.ID == "" && d.Generation == 0 && v.Subject != "" {
+		// A subject that is no token, such as a bucket's key, names a source and not a document.
+		if err == nil && d.ID == "" && d.Generation == 0 && corpus.CheckToken("id", v.Subject) == nil {
 			d.ID = v.Subject
 		}
 		return d, err

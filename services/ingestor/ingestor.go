@@ -38,6 +38,8 @@ const (
 	embedTimeout   = 3 * time.Minute
 	changeTimeout  = time.Minute
 	maxAttempts    = 10
+	// embedAttempts is generous: a pause that the embedder asks for counts too.
+	embedAttempts = 30
 )
 
 // Deps are the parts that the ingestor works with. All are required but
@@ -107,7 +109,7 @@ func (s *Service) addWorkers() error {
 	}
 	embedding := worker.Config{
 		Stream: broker.StreamIngest, Consumer: broker.ConsumerIngestorEmbed, Name: Name, Slots: s.cfg.EmbedSlots,
-		PullWait: s.cfg.PullWait, Timeout: embedTimeout, MaxAttempts: maxAttempts,
+		PullWait: s.cfg.PullWait, Timeout: embedTimeout, MaxAttempts: embedAttempts,
 	}
 	deps := worker.Deps{Publisher: s.deps.Publisher, Log: s.log, Observer: s.deps.Observer, Tracer: s.deps.Tracer}
 	extractor, err := worker.New(s.deps.JetStream, extracting, deps,

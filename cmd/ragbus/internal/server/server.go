@@ -234,6 +234,7 @@ func (s *Server) compose(ctx context.Context, st *stores, version string) error 
 		return lifecycle.Check{Name: name, Probe: func(context.Context) error { return nil }}
 	}
 	s.parts = []lifecycle.Part{
+		{Name: "topology", Run: func(ctx context.Context) error { return broker.Maintain(ctx, st.conn, st.topology, s.log) }},
 		s.withHealth(st, "generator", generate.Run, well("llm")),
 		s.withHealth(st, retriever.Name, retrieve.Run, index, well("embedder")),
 		s.withHealth(st, ingestor.Name, ingest.Run, index, well("embedder")),
