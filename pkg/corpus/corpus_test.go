@@ -173,7 +173,7 @@ func TestMetadataIsFlatAndBounded(t *testing.T) {
 func TestAChunkIsEmbeddedWithItsHeader(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ title, section, want string }{
-		{"T", "A › B", "T › A › B\ntext"}, {"", "A", "A\ntext"}, {"T", "", "T\ntext"}, {"", "", "text"},
+		{"T", "A › B", "T › A › B\ntext"}, {"", "A", "A\ntext"}, {"T", "", "T\ntext"}, {"", "", "text"}, {"A", "A › B", "A › B\ntext"}, {"A", "A", "A\ntext"}, {"A", "AB", "A › AB\ntext"},
 	} {
 		if got := (Chunk{Section: c.section, Text: "text"}).EmbeddingText(c.title); got != c.want {
 			t.Errorf("%q %q: %q", c.title, c.section, got)

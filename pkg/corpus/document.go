@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -94,16 +95,20 @@ type Chunk struct {
 	CharEnd   int
 }
 
+// sectionSeparator joins the headings of a Section.
+const sectionSeparator = " › "
+
 // EmbeddingText returns what is embedded for a chunk of a document with the
 // given title: a header line "title › section" and the text. The header is
 // the free part of contextual retrieval: it tells what a bare paragraph is about.
 func (c Chunk) EmbeddingText(title string) string {
 	header := title
-	if c.Section != "" {
-		if header != "" {
-			header += " › "
-		}
-		header += c.Section
+	switch {
+	case c.Section == "":
+	case title == "" || c.Section == title || strings.HasPrefix(c.Section, title+sectionSeparator):
+		header = c.Section // the title is the document's first heading
+	default:
+		header += sectionSeparator + c.Section
 	}
 	if header == "" {
 		return c.Text
