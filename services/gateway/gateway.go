@@ -226,6 +226,7 @@ func (s *Service) drain(root context.Context, endWork context.CancelCauseFunc) e
 		time.Sleep(s.cfg.ShutdownDelay) //nolint:forbidigo // the pause is the purpose: load balancers need it
 	}
 	err := s.ln.Close()
+	s.ln.closeSilent()
 	grace, done := context.WithTimeout(root, s.cfg.ShutdownGrace)
 	err = errors.Join(err, late(s.app.ShutdownWithContext(grace)))
 	done()

@@ -20,6 +20,8 @@ const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/p
 const (
 	lingerTime  = 2 * time.Second
 	lingerBytes = 512 << 20
+	// silentGrace is how long a stop waits for the first byte of a connection that has sent none.
+	silentGrace = 100 * time.Millisecond
 )
 
 // listener hands out connections that are bounded in number, may pause
@@ -88,6 +90,18 @@ func (l *listener) closeAll() {
 	}
 }
 
+// closeSilent gives the connections that never sent a byte a moment, then
+// they end: clients open some ahead of need, and nobody waits for an answer there.
+func (l *listener) closeSilent() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		if !c.spoke.Load() {
+			_ = c.SetReadDeadline(time.Now().Add(silentGrace)) //nolint:errcheck // it fails on a closed one, which is as good
+		}
+	}
+}
+
 // count returns how many connections are open.
 func (l *listener) count() int {
 	l.mu.Lock()
@@ -103,6 +117,8 @@ type conn struct {
 	linger atomic.Bool
 	// ended: a read met the end of what the client sends.
 	ended atomic.Bool
+	// spoke: something was read.
+	spoke atomic.Bool
 	once   sync.Once
 	err    error
 }
@@ -110,6 +126,9 @@ type conn struct {
 // Read notes when the client has sent its last byte.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.spoke.Store(true)
+	}
 	if errors.Is(err, io.EOF) {
 		c.ended.Store(true)
 	}
