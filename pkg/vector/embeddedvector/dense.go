@@ -51,7 +51,7 @@ func (r *run) dense(ctx context.Context, depth int) ([]found, error) {
 
 // scan returns the best rows of the blocks by coarse score, in no order.
 func (r *run) scan(ctx context.Context, q question, blocks []block, limit int) []found {
-	scanners := min(runtime.GOMAXPROCS(0), maxScanners, 1+r.chunks*len(q.coarse)/parallelWork)
+	scanners := min(runtime.GOMAXPROCS(0), maxScanners, 1+r.chunks*len(q.steps)/parallelWork)
 	if scanners == 1 {
 		b := best{run: r, limit: limit}
 		r.scratch.dots = zeroed(r.scratch.dots, blockRows)
@@ -87,7 +87,7 @@ func (r *run) scan(ctx context.Context, q question, blocks []block, limit int) [
 func (r *run) scanBlock(q question, at block, dots []int32, b *best) {
 	p := &r.pieces[at.piece]
 	dots = dots[:at.to-at.from]
-	dotRows(q.coarse, p.high[int(at.from)*p.stride:int(at.to)*p.stride], dots)
+	dotRows(q.steps, p.high[int(at.from)*p.stride:int(at.to)*p.stride], dots)
 	floor := float32(b.floor())
 	scales := p.scales[at.from:at.to]
 	for i, dot := range dots {

@@ -47,13 +47,13 @@ func TestQuestionsDoNotOverflow(t *testing.T) {
 			even[i] = 1
 		}
 		q := newQuestion(even)
-		row := slices.Repeat([]int8{highSteps}, len(q.coarse))
+		row := slices.Repeat([]int8{highSteps}, len(q.steps))
 		sum := int64(0)
-		for i := range q.coarse {
-			sum += int64(q.coarse[i]) * int64(row[i])
+		for i := range q.steps {
+			sum += int64(q.steps[i]) * int64(row[i])
 		}
 		out := make([]int32, 1)
-		dotRows(q.coarse, row, out)
+		dotRows(q.steps, row, out)
 		if sum > math.MaxInt32 || int64(out[0]) != sum {
 			t.Errorf("%d dimensions: %d, exactly %d", dimensions, out[0], sum)
 		}
@@ -78,7 +78,7 @@ func TestStoredVectorsKeepTheirCosines(t *testing.T) {
 		asked := randomVector(rng, dimensions)
 		q := newQuestion(asked)
 		dots := make([]int32, len(vectors))
-		dotRows(q.coarse, s.high, dots)
+		dotRows(q.steps, s.high, dots)
 		for i, v := range vectors {
 			exact := 0.0
 			for j := range v {

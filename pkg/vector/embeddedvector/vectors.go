@@ -84,10 +84,9 @@ func encodeVector(v []float32) []byte {
 	return out
 }
 
-// question is a query vector in the forms that scanning and scoring need.
+// question is a query vector as the kernel takes it.
 type question struct {
-	exact  []float32
-	coarse []int16
+	steps []int16
 	// scale turns the kernel's integers back: cosine ≈ dot · scale · row scale.
 	scale float32
 }
@@ -95,14 +94,15 @@ type question struct {
 // newQuestion prepares a checked query vector. The integers are as large as
 // an int32 sum over a row allows.
 func newQuestion(v []float32) question {
-	q := question{exact: normalised(v), coarse: make([]int16, strideOf(len(v)))}
-	most := greatest(q.exact)
+	q := question{steps: make([]int16, strideOf(len(v)))}
+	unit := normalised(v)
+	most := greatest(unit)
 	if most == 0 {
 		return q
 	}
-	steps := float64(min(math.MaxInt16, math.MaxInt32/(highSteps*len(q.coarse))))
-	for i, x := range q.exact {
-		q.coarse[i] = int16(math.Round(float64(x) / most * steps))
+	steps := float64(min(math.MaxInt16, math.MaxInt32/(highSteps*len(q.steps))))
+	for i, x := range unit {
+		q.steps[i] = int16(math.Round(float64(x) / most * steps))
 	}
 	q.scale = float32(most / steps)
 	return q
@@ -110,12 +110,10 @@ func newQuestion(v []float32) question {
 
 // cosine scores one row of the planes with all the precision they have.
 func (q question) cosine(high, low []int8, scale float32) float64 {
-	coarse, fine := float32(0), float32(0)
-	for i, x := range q.exact {
-		coarse += x * float32(high[i])
-		fine += x * float32(low[i])
-	}
-	return (float64(coarse) + float64(fine)/lowSteps) * float64(scale)
+	var coarse, fine [1]int32
+	dotRows(q.steps, high, coarse[:])
+	dotRows(q.steps, low, fine[:])
+	return (float64(coarse[0]) + float64(fine[0])/lowSteps) * float64(q.scale) * float64(scale)
 }
 
 func dotRowsGeneric(query []int16, rows []int8, out []int32) {

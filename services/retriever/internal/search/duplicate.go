@@ -2,8 +2,10 @@ package search
 
 import (
 	"hash/maphash"
-	"strings"
+	"math"
+	"slices"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Two passages are near-duplicates when this share of the smaller one's
@@ -17,7 +19,12 @@ const shingleWords = 4
 // fingerprints remembers the passages seen so far. The zero value is ready.
 type fingerprints struct {
 	seed maphash.Seed
-	sets []map[uint64]struct{}
+	// sets are the hashes of each passage's shingles, ascending, none twice.
+	sets [][]uint64
+
+	// reused from text to text
+	word  []byte
+	words []uint64
 }
 
 // nearDuplicate reports whether text says the same as one remembered, and
@@ -35,13 +42,7 @@ func (f *fingerprints) nearDuplicate(text string) bool {
 		if len(small)*2 < len(large) {
 			continue // one is a small part of the other: both tell something
 		}
-		shared := 0
-		for s := range small {
-			if _, ok := large[s]; ok {
-				shared++
-			}
-		}
-		if float64(shared) >= duplicateShare*float64(len(small)) {
+		if mostlyIn(small, large) {
 			return true
 		}
 	}
@@ -49,23 +50,78 @@ func (f *fingerprints) nearDuplicate(text string) bool {
 	return false
 }
 
+// mostlyIn reports whether at least [duplicateShare] of small is in large. It
+// stops as soon as too many are missing, which is soon for most texts.
+func mostlyIn(small, large []uint64) bool {
+	spare := len(small) - int(math.Ceil(duplicateShare*float64(len(small))))
+	for _, s := range small {
+		for len(large) > 0 && large[0] < s {
+			large = large[1:]
+		}
+		if len(large) > 0 && large[0] == s {
+			continue
+		}
+		if spare--; spare < 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // shingles hashes every run of words. Text without spaces between words is
 // cut into characters instead, so that it has shingles too.
-func (f *fingerprints) shingles(text string) map[uint64]struct{} {
-	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) })
-	if len(words) > 0 && len(text) > 24*len(words) {
-		words = strings.Split(strings.Join(words, ""), "")
+func (f *fingerprints) shingles(text string) []uint64 {
+	f.split(text, false)
+	if len(f.words) > 0 && len(text) > 24*len(f.words) {
+		f.split(text, true)
 	}
-	set := make(map[uint64]struct{}, len(words))
-	var h maphash.Hash
-	h.SetSeed(f.seed)
-	for i := 0; i == 0 || i+shingleWords <= len(words); i++ {
-		h.Reset()
-		for _, w := range words[i:min(i+shingleWords, len(words))] {
-			_, _ = h.WriteString(strings.ToLower(w)) //nolint:errcheck // a hash cannot fail
-			_ = h.WriteByte(0)                       //nolint:errcheck // a hash cannot fail
+	set := make([]uint64, 0, max(1, len(f.words)))
+	for i := 0; i == 0 || i+shingleWords <= len(f.words); i++ {
+		set = append(set, join(f.words[i:min(i+shingleWords, len(f.words))]))
+	}
+	slices.Sort(set)
+	return slices.Compact(set)
+}
+
+// join makes one hash of those of a few words, in their order. They are
+// seeded already, so that nobody can choose words that collide.
+func join(words []uint64) uint64 {
+	h := uint64(0)
+	for _, w := range words {
+		h = (h + w) * 0x9e3779b97f4a7c15
+		h ^= h >> 32
+	}
+	return h
+}
+
+// split hashes the words of text, runs of letters and digits in lower case,
+// or each of their characters.
+func (f *fingerprints) split(text string, characters bool) {
+	f.words, f.word = f.words[:0], f.word[:0]
+	for _, r := range text {
+		if !wordly(r) {
+			f.endWord()
+			continue
 		}
-		set[h.Sum64()] = struct{}{}
+		f.word = utf8.AppendRune(f.word, unicode.ToLower(r))
+		if characters {
+			f.endWord()
+		}
 	}
-	return set
+	f.endWord()
+}
+
+func (f *fingerprints) endWord() {
+	if len(f.word) > 0 {
+		f.words = append(f.words, maphash.Bytes(f.seed, f.word))
+		f.word = f.word[:0]
+	}
+}
+
+// wordly reports whether r is a letter or a number. ASCII, most of most texts, needs no tables.
+func wordly(r rune) bool {
+	if r >= utf8.RuneSelf {
+		return unicode.IsLetter(r) || unicode.IsNumber(r)
+	}
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }

@@ -1,6 +1,8 @@
 package search
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -39,5 +41,45 @@ func TestTextWithoutSpacesHasShinglesToo(t *testing.T) {
 	}
 	if f.nearDuplicate("鲑鱼在秋天逆流而上跳过比人还高的瀑布回到它们出生的地方产卵然后死去它们的身体养活了河边的森林") {
 		t.Error("another text was taken for the same")
+	}
+}
+
+func TestADuplicateMayDifferALittle(t *testing.T) {
+	t.Parallel()
+	set := func(numbers ...uint64) []uint64 { return numbers }
+	twenty := set(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
+	for _, c := range []struct {
+		name  string
+		large []uint64
+		want  bool
+	}{
+		{"all", twenty, true},
+		{"17 of 20", twenty[3:], true},
+		{"17 of 20, others behind", append(slices.Clone(twenty[:17]), 30, 31, 32), true},
+		{"16 of 20", twenty[4:], false},
+		{"none", set(21, 22), false},
+		{"nothing", nil, false},
+	} {
+		if got := mostlyIn(twenty, c.large); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+func BenchmarkNearDuplicates(b *testing.B) {
+	texts := make([]string, 14)
+	for i := range texts {
+		for n := range 150 {
+			texts[i] += fmt.Sprint("word", (n*n+i*7919)%3571, " ")
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		var f fingerprints
+		for _, text := range texts {
+			if f.nearDuplicate(text) {
+				b.Fatal("a duplicate")
+			}
+		}
 	}
 }
