@@ -119,8 +119,8 @@ type conn struct {
 	ended atomic.Bool
 	// spoke: something was read.
 	spoke atomic.Bool
-	once   sync.Once
-	err    error
+	once  sync.Once
+	err   error
 }
 
 // Read notes when the client has sent its last byte.

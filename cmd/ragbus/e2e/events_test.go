@@ -24,9 +24,9 @@ func pipelineEvents(a api, s Shape) {
 	post := func(kind string, body any, h ...string) reply {
 		return a.do(http.MethodPost, "/v1/events", body, append([]string{"Content-Type", kind}, h...)...)
 	}
-	post("application/cloudevents+json", uploaded("structured", ref("structured"))).want(http.StatusAccepted)
-	post("application/cloudevents-batch+json", []any{uploaded("batched-a", ref("batched-a")), uploaded("batched-b", ref("batched-b"))}).want(http.StatusAccepted)
-	post("application/json", uploaded("binary", ref("binary"))["data"], "ce-specversion", "1.0", "ce-id", "event-binary", "ce-source", "/pipelines/nightly",
+	post("application/cloudevents+json", uploaded("pipegamma", ref("pipegamma"))).want(http.StatusAccepted)
+	post("application/cloudevents-batch+json", []any{uploaded("pipealpha", ref("pipealpha")), uploaded("pipebeta", ref("pipebeta"))}).want(http.StatusAccepted)
+	post("application/json", uploaded("pipedelta", ref("pipedelta"))["data"], "ce-specversion", "1.0", "ce-id", "event-binary", "ce-source", "/pipelines/nightly",
 		"ce-type", "ragbus.document.uploaded.v1").want(http.StatusAccepted)
 	for id, text := range texts {
 		eventually(a.t, "document "+id+" is known", func() bool { return a.get("/v1/documents/"+id).status == http.StatusOK })
@@ -42,15 +42,15 @@ func pipelineEvents(a api, s Shape) {
 	r := post("application/cloudevents-batch+json", []any{uploaded("spoiled", ref("spoiled")), map[string]any{"specversion": "1.0", "id": "1", "source": "x", "type": "ragbus.nothing.v1"}})
 	r.problem(http.StatusBadRequest, "invalid_event")
 	post("application/cloudevents+json", map[string]any{
-		"specversion": "1.0", "id": "gone", "source": "/pipelines/nightly", "type": "ragbus.document.deleted.v1", "data": map[string]any{"id": "batched-a"},
+		"specversion": "1.0", "id": "gone", "source": "/pipelines/nightly", "type": "ragbus.document.deleted.v1", "data": map[string]any{"id": "pipealpha"},
 	}).want(http.StatusAccepted)
 	eventually(a.t, "the deleted document is gone", func() bool {
-		return decode[document](a.get("/v1/documents/batched-a").want(http.StatusOK)).Status == "deleted"
+		return decode[document](a.get("/v1/documents/pipealpha").want(http.StatusOK)).Status == "deleted"
 	})
 	for _, id := range []string{"forbidden", "spoiled"} {
 		a.get("/v1/documents/"+id).problem(http.StatusNotFound, "document_not_found")
 	}
-	if got := a.search(map[string]any{"query": "batched-a", "collections": []string{"events"}, "mode": "keyword", "limit": 50}); strings.Contains(documentsOf(got.Passages), "batched-a") {
+	if got := a.search(map[string]any{"query": "pipealpha", "collections": []string{"events"}, "mode": "keyword", "limit": 50}); strings.Contains(documentsOf(got.Passages), "pipealpha") {
 		a.t.Error("a document that was deleted by an event is found")
 	}
 }

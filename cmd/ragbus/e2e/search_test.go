@@ -103,7 +103,7 @@ func badRequests(a api, _ Shape) {
 		{"unknown conversation", "POST", "/v1/chat", "application/json", `{"question":"x","conversation_id":"nowhere"}`, 404, "conversation_not_found"},
 		{"id with dots", "POST", "/v1/documents?id=..%2Fetc", "text/plain", "text", 400, "invalid_id"},
 		{"id with a wildcard", "GET", "/v1/documents/%3E", "", "", 400, "invalid_id"},
-		{"collection with a dot", "POST", "/v1/documents?collection=a.b", "text/plain", "text", 400, "invalid_collection"},
+		{"collection with a dot", "POST", "/v1/documents?collection=a.b", "text/plain", "text", 400, "invalid_id"},
 		{"empty document", "POST", "/v1/documents", "text/plain", "", 400, "empty_document"},
 		{"malformed form", "POST", "/v1/documents", "multipart/form-data; boundary=x", "--y\r\n", 400, "malformed_multipart"},
 		{"form without a file", "POST", "/v1/documents", "multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\na\r\n--x--\r\n", 400, "missing_file"},
