@@ -33,8 +33,12 @@ type Checker struct {
 }
 
 // NewChecker returns a checker. The embedder is asked about claims of which
-// words alone do not decide; nil leaves those unsupported.
+// words alone do not decide, if it is the measured one; else, and with nil,
+// those stay unsupported.
 func NewChecker(a *lexical.Analyzer, embedder embed.Embedder) *Checker {
+	if embedder != nil && embedder.Profile().Model != evidence.MeasuredModel {
+		embedder = nil
+	}
 	return &Checker{analyzer: a, judge: evidence.NewJudge(a, evidence.DefaultThresholds()), embedder: embedder}
 }
 
@@ -97,6 +101,19 @@ type pending struct {
 	claim string
 }
 
+// checking is the check of one answer.
+type checking struct {
+	*Checker
+	question  string
+	plain     string
+	sentences []sentence.Span
+	language  lexical.Language
+	passages  []corpus.Passage
+	read      []*evidence.Passage // by passage, made when first cited
+	citations []conversation.Citation
+	unsure    []pending
+}
+
 // Check finds what each marker of an answer claims, checks it against the
 // passage it names (passages[n-1]) and returns one citation for each marker
 // and quote, in the order of the text. Markers of missing passages are
@@ -106,48 +123,56 @@ func (c *Checker) Check(ctx context.Context, question, text string, passages []c
 	if len(groups) == 0 {
 		return nil
 	}
-	var (
-		out       = make([]conversation.Citation, 0, len(groups))
-		read      = make([]*evidence.Passage, len(passages))
-		sentences = sentence.Split(plain)
-		language  = c.analyzer.Analyze(plain).Language
-		unsure    []pending
-	)
-	for i, g := range groups {
-		before := 0
-		if i > 0 {
-			before = groups[i-1].at
+	k := checking{
+		Checker: c, question: question, plain: plain, sentences: sentence.Split(plain), language: c.analyzer.Analyze(plain).Language,
+		passages: passages, read: make([]*evidence.Passage, len(passages)), citations: make([]conversation.Citation, 0, len(groups)),
+	}
+	before := 0
+	for _, g := range groups {
+		if claims := claimsOf(plain, k.sentences, before, g.at, question); len(claims) > 0 {
+			k.group(g, claims)
 		}
-		claims := claimsOf(plain, sentences, before, g.at, question)
-		verdicts, quotes := make([]evidence.Verdict, len(g.markers)), make([]*evidence.Claim, len(g.markers))
-		var together []*evidence.Passage
-		for k, n := range g.markers {
-			if n > len(passages) || len(claims) == 0 {
-				continue
-			}
-			if read[n-1] == nil {
-				read[n-1] = c.judge.Read(passages[n-1].Text)
-			}
-			together = append(together, read[n-1])
-			verdicts[k], quotes[k] = best(read[n-1], claims)
-		}
-		union := len(together) > 1 && evidence.Together(claims[len(claims)-1], together)
-		for k, n := range g.markers {
-			if quotes[k] == nil {
-				continue
-			}
-			v, p := verdicts[k], read[n-1]
-			foreign := v.Foreign || p.Language != language
-			supported := v.Supported || union && !v.Contradicted || foreign && v.Numbers && quotes[k].HasNumbers()
-			start, end := p.Quote(quotes[k], v)
-			out = append(out, Cite(n, &passages[n-1], start, end, supported))
-			if !supported && v.Numbers && !v.Contradicted && (foreign || v.Window >= unsureFrom) {
-				unsure = append(unsure, pending{len(out) - 1, quotes[k].Text})
-			}
+		before = g.at
+	}
+	c.ask(ctx, k.citations, k.unsure)
+	return distinct(k.citations)
+}
+
+// group checks the markers of one place. What none of several passages bears
+// out alone, they may bear out together.
+func (k *checking) group(g group, claims []*evidence.Claim) {
+	known := g.markers[:0:0]
+	var together []*evidence.Passage
+	for _, n := range g.markers {
+		if n <= len(k.passages) {
+			known = append(known, n)
+			together = append(together, k.passage(n))
 		}
 	}
-	c.ask(ctx, out, unsure)
-	return distinct(out)
+	union := len(together) > 1 && evidence.Together(claims[len(claims)-1], together)
+	for i, n := range known {
+		k.cite(n, together[i], claims, union)
+	}
+}
+
+func (k *checking) passage(n int) *evidence.Passage {
+	if k.read[n-1] == nil {
+		k.read[n-1] = k.judge.Read(k.passages[n-1].Text)
+	}
+	return k.read[n-1]
+}
+
+// cite adds the citation of one marker.
+func (k *checking) cite(n int, p *evidence.Passage, claims []*evidence.Claim, union bool) {
+	v, claim := best(p, claims)
+	// Words of another language than the passage's can agree in numbers only.
+	foreign := v.Foreign || p.Language != k.language
+	supported := v.Supported || union && !v.Contradicted || foreign && v.Numbers && claim.HasNumbers()
+	start, end := p.Quote(claim, v)
+	k.citations = append(k.citations, Cite(n, &k.passages[n-1], start, end, supported))
+	if !supported && v.Numbers && !v.Contradicted && (foreign || v.Window >= unsureFrom) {
+		k.unsure = append(k.unsure, pending{len(k.citations) - 1, claim.Text})
+	}
 }
 
 // unsureFrom is the share of a claim's words from which a meaning may decide instead.
@@ -214,10 +239,13 @@ func containsNewline(s string) bool {
 	return false
 }
 
-// The embedder is asked about at most maxUnsure citations, and believed from sameMeaning on.
+// The embedder is asked about at most maxUnsure citations, and believed from
+// sameMeaning on. Of MTRAG's sentences about which words leave doubt, that
+// takes 46 % of those held against the gold passages, and 3.5 % of those held
+// against the most similar other one.
 const (
-	maxUnsure   = 8
-	sameMeaning = 0.7
+	maxUnsure   = 4
+	sameMeaning = 0.65
 )
 
 // ask decides by meaning what words left open. Without an embedder, or when it fails, the citations stay unsupported.

@@ -12,6 +12,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/lexical"
 
 	"github.com/ragbus/ragbus/services/generator/internal/answer"
+	"github.com/ragbus/ragbus/services/generator/internal/evidence"
 )
 
 func sources() []corpus.Passage {
@@ -78,11 +79,12 @@ func TestCheckCitations(t *testing.T) {
 
 // same says that all texts mean the same, or fails.
 type same struct {
+	model string
 	err   error
 	calls *int
 }
 
-func (same) Profile() embed.Profile { return embed.Profile{Model: "same", Dimensions: 1} }
+func (s same) Profile() embed.Profile { return embed.Profile{Model: s.model, Dimensions: 1} }
 
 func (s same) Embed(_ context.Context, _ embed.Purpose, texts []string) ([][]float32, error) {
 	*s.calls++
@@ -106,8 +108,9 @@ func TestMeaningDecidesWhereWordsDoNot(t *testing.T) {
 		want     bool
 	}{
 		"nobody is asked": {nil, false},
-		"it means that":   {same{nil, &calls}, true},
-		"it fails":        {same{errors.New("away"), &calls}, false},
+		"it means that":   {same{evidence.MeasuredModel, nil, &calls}, true},
+		"it fails":        {same{evidence.MeasuredModel, errors.New("away"), &calls}, false},
+		"not measured":    {same{"another", nil, &calls}, false},
 	} {
 		got := cite(t, answer.NewChecker(lexical.New(), tt.embedder), text)
 		if len(got) != 1 || got[0].Supported != tt.want {
@@ -118,7 +121,7 @@ func TestMeaningDecidesWhereWordsDoNot(t *testing.T) {
 		t.Errorf("asked %d times, want 2", calls)
 	}
 	// Numbers are not a matter of meaning.
-	if got := cite(t, answer.NewChecker(lexical.New(), same{nil, &calls}), "For each copied sheet visitors pay 35 cents [2]."); got[0].Supported {
+	if got := cite(t, answer.NewChecker(lexical.New(), same{evidence.MeasuredModel, nil, &calls}), "For each copied sheet visitors pay 35 cents [2]."); got[0].Supported {
 		t.Errorf("%+v", got)
 	}
 }

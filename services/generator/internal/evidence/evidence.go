@@ -25,10 +25,16 @@ type Thresholds struct {
 	Passage float64
 }
 
-// DefaultThresholds were chosen on the development half of CLAPnq, where they
-// accept most human answers against their own passage and refuse most against
-// the best passage of another question.
+// DefaultThresholds were chosen on the development halves of CLAPnq and MTRAG:
+// of the human answers' sentences they accept 98.8 % and 77 % against the gold
+// passages, and 7 % and 24 % against the other passage of the set that shares
+// most of their words.
 func DefaultThresholds() Thresholds { return Thresholds{Window: 0.6, Passage: 0.7} }
+
+// MeasuredModel is the embedder whose cosines were measured for what this
+// service decides by them. Scales differ from model to model, so the cosines
+// of any other say nothing here.
+const MeasuredModel = "all-MiniLM-L6-v2"
 
 // Judge holds what judging needs. It is safe for concurrent use.
 type Judge struct {

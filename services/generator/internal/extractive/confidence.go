@@ -5,6 +5,8 @@ import (
 	"unicode"
 
 	"github.com/ragbus/ragbus/pkg/lexical"
+
+	"github.com/ragbus/ragbus/services/generator/internal/evidence"
 )
 
 // confidence tells how well the best candidate answers, and from which value
@@ -43,11 +45,8 @@ func (w *Writer) confidence(q *inquiry) (value, least float64) {
 // differ from model to model, so only models that were measured count, in the
 // languages they were measured in; the others leave it to words.
 func (w *Writer) understands(q *inquiry, l lexical.Language) bool {
-	return w.model == measuredModel && l == lexical.English && latin(q.question)
+	return w.model == evidence.MeasuredModel && l == lexical.English && latin(q.question)
 }
-
-// measuredModel is the embedder for which LeastDense was measured.
-const measuredModel = "all-MiniLM-L6-v2"
 
 // latin reports whether a text's letters are mostly Latin.
 func latin(text string) bool {

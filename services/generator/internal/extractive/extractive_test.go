@@ -7,6 +7,8 @@ import (
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/lexical"
+
+	"github.com/ragbus/ragbus/services/generator/internal/evidence"
 )
 
 func writer() *Writer { return New(lexical.New(), embed.Profile{}) }
@@ -81,7 +83,7 @@ func TestCosinesCount(t *testing.T) {
 	t.Parallel()
 	far := 0.05
 	from := []corpus.Passage{{ID: "o", Score: 1, Text: "The soup of the canteen costs 3.50 euros.", Scores: corpus.Scores{Dense: &far}}}
-	for model, want := range map[string]bool{"": true, "another": true, measuredModel: false} {
+	for model, want := range map[string]bool{"": true, "another": true, evidence.MeasuredModel: false} {
 		if _, ok := New(lexical.New(), embed.Profile{Model: model}).Write("What does the soup of the canteen cost?", from); ok != want {
 			t.Errorf("with %q answered: %v, want %v", model, ok, want)
 		}

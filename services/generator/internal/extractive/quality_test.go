@@ -2,6 +2,7 @@ package extractive
 
 import (
 	"encoding/json"
+	"flag"
 	"path/filepath"
 	"testing"
 
@@ -78,12 +79,15 @@ func TestSliceOfPublicSets(t *testing.T) {
 	if xquad.Hit < 0.84 || xquad.Sentences > 2.2 {
 		t.Errorf("xquad: hit %.3f, sentences %.2f; want at least 0.84, at most 2.2", xquad.Hit, xquad.Sentences)
 	}
-	if clapnq.Kept < 0.88 || clapnq.Abstained < 0.08 {
-		t.Errorf("clapnq: kept %.3f, abstained %.3f", clapnq.Kept, clapnq.Abstained)
+	if clapnq.Kept < 0.8 || clapnq.Abstained < 0.2 {
+		t.Errorf("clapnq: kept %.3f, abstained %.3f; want at least 0.8 and 0.2", clapnq.Kept, clapnq.Abstained)
 	}
 }
 
-// TestPublicSets measures the whole public sets where they lie beside the project.
+// every is which part of the public sets is measured; -every=1 makes the figures of docs/quality.md.
+var every = flag.Int("every", 3, "measure every n-th question of the public sets")
+
+// TestPublicSets measures the public sets where they lie beside the project.
 func TestPublicSets(t *testing.T) {
 	t.Parallel()
 	dir := evalDir()
@@ -97,7 +101,7 @@ func TestPublicSets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := measure(writer(), loadSet(t, dir, name))
+			got := measure(writer(), loadSet(t, dir, name, *every))
 			t.Logf("%s %+v", name, got)
 			if got.Hit < least.Hit || got.Kept < least.Kept || got.Abstained < least.Abstained {
 				t.Errorf("%+v, want at least %+v", got, least)

@@ -127,15 +127,7 @@ func endAt(text string, start, i int, r rune) int {
 	default:
 		return 0
 	}
-	end := i + size
-	for end < len(text) && end < i+maxMarks {
-		n, s := utf8.DecodeRuneInString(text[end:])
-		if n != '.' && n != '!' && n != '?' && n != '…' && n != '؟' {
-			break
-		}
-		end += s
-	}
-	end = closers(text, end)
+	end := closers(text, marks(text, i+size))
 	rest := strings.TrimLeftFunc(text[end:], unicode.IsSpace)
 	if rest == "" {
 		return end
@@ -147,6 +139,18 @@ func endAt(text string, start, i int, r rune) int {
 		return 0
 	}
 	return end
+}
+
+// marks skips the end marks that follow the first one.
+func marks(text string, i int) int {
+	for last := i + maxMarks; i < len(text) && i < last; {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		if !strings.ContainsRune(".!?…؟", r) {
+			break
+		}
+		i += size
+	}
+	return i
 }
 
 // closers skips quotes and brackets that close behind an end mark.
@@ -188,19 +192,17 @@ func abbreviated(head, rest string) bool {
 	if word == "" {
 		return false
 	}
-	r, size := utf8.DecodeRuneInString(word)
-	if size == len(word) && unicode.IsUpper(r) {
+	if r, size := utf8.DecodeRuneInString(word); size == len(word) && unicode.IsUpper(r) {
 		return true // an initial: J. K. Rowling
 	}
 	lower := strings.ToLower(word)
-	if dotted := strings.Contains(lower, "."); dotted && len(lower) <= 6 {
+	switch {
+	case len(lower) <= 6 && strings.Contains(lower, "."):
+		// "z.B." and "i.e." go on; behind "U.S." and "p.m." a capital is likely a new sentence, a digit not.
 		next, _ := utf8.DecodeRuneInString(rest)
-		// "z. B.", "i.e.", "U.S." go on unless a new capitalised word is likely a new sentence.
 		return lower != "a.m" && lower != "p.m" && lower != "u.s" || unicode.IsDigit(next)
-	}
-	if allDigits(word) && len(word) <= 2 {
-		// German and others write ordinals so: "am 3. Oktober", "im 19. Jahrhundert".
-		return true
+	case len(word) <= 2 && allDigits(word):
+		return true // German and others write ordinals so: "am 3. Oktober", "im 19. Jahrhundert"
 	}
 	return isAbbreviation(lower)
 }
