@@ -291,6 +291,41 @@ func TestACancelledWriteIsUndoneAndSparesItsGroup(t *testing.T) {
 	}
 }
 
+// SQLite answers an interrupted write by undoing the whole transaction.
+func TestAContextThatEndsInAStatementSparesItsGroup(t *testing.T) {
+	t.Parallel()
+	db := openItems(t)
+	release := block(t, db)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var wg sync.WaitGroup
+	others := make([]error, 10)
+	for i := range others {
+		wg.Go(func() { others[i] = put(t.Context(), db, fmt.Sprint("other-", i), 1) })
+	}
+	wg.Go(func() {
+		err := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+			time.AfterFunc(2*time.Millisecond, cancel)
+			_, err := tx.Exec(ctx, "insert into items with recursive n (i) as (select 1 union all select i + 1 from n where i < 300000) select 'long-' || i, i from n")
+			if err != nil {
+				return err
+			}
+			return insert("after", 1)(ctx, tx)
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+	release()
+	wg.Wait()
+	if err := errors.Join(others...); err != nil {
+		t.Error(err)
+	}
+	if n := count(t, db); n != len(others) {
+		t.Errorf("%d rows are there, want %d", n, len(others))
+	}
+}
+
 func TestAFullQueueWaitsNoLongerThanItsContext(t *testing.T) {
 	t.Parallel()
 	db := openWith(t, sqldb.Config{URL: sqldb.FileURL(filepath.Join(t.TempDir(), "q.db")), Queue: 1})

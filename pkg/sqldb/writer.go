@@ -161,7 +161,7 @@ func (w *writer) sync(ctx context.Context, group []*job) error {
 	if want {
 		level = "pragma synchronous = full"
 	}
-	// Not prepared: SQLite obeys this pragma when it compiles it, not when it runs.
+	// Not prepared: SQLite may obey a pragma when it compiles it and not when it runs.
 	if err := (&Tx{s: w.s}).script(ctx, level); err != nil {
 		return fmt.Errorf("set durability: %w", err)
 	}

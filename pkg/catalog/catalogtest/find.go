@@ -168,7 +168,7 @@ func vectorCases() map[string]func(*testing.T, *fixture) {
 			wantEqual(t, "after the sweep", known(t, f, "p", "kept", "dropped", "new"), []string{"kept", "new"})
 		},
 		"many vectors and chunks are swept": func(t *testing.T, f *fixture) {
-			const n = 700
+			const n = 300
 			doc := f.accept(t, upload("d", "one"), catalog.Created)
 			f.extract(t, doc, n)
 			var hashes []string

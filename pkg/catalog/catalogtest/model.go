@@ -41,7 +41,7 @@ const (
 	stale    result = "stale"
 	missing  result = "not found"
 	refused  result = "refused"
-	walkSize        = 300
+	walkSize        = 200
 )
 
 func resultOf(err error) result {
@@ -60,7 +60,7 @@ func resultOf(err error) result {
 
 func modelCases() map[string]func(*testing.T, *fixture) {
 	cases := make(map[string]func(*testing.T, *fixture))
-	for seed := range uint64(8) {
+	for seed := range uint64(5) {
 		cases[fmt.Sprintf("of work agrees with the model, seed %d", seed)] = func(t *testing.T, f *fixture) {
 			w := &walk{f: f, r: rand.New(rand.NewPCG(seed, 7)), m: model{stored: map[string]bool{}, done: map[int]bool{}}}
 			for range walkSize {

@@ -130,7 +130,7 @@ func (s *Store) acceptAgain(ctx context.Context, tx *sqldb.Tx, r *row, u catalog
 	case r.Status == corpus.Deleting || r.Status == corpus.Deleted:
 		outcome = catalog.Created
 		r.Collection = u.Collection
-		r.foundTitle, r.LiveVersion, r.IndexedAt = "", "", time.Time{}
+		r.foundTitle, r.IndexedAt = "", time.Time{}
 		r.describe(u)
 		r.restart(u)
 		r.CreatedAt = fromMicros(max(s.now().UnixMicro(), r.stored+1))
