@@ -613,3 +613,40 @@ func TestManyStatementsAreForgottenInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestTheLogStartsOverWhileWritingGoesOn(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.db")
+	db := open(t, path)
+	migrateItems(t, db)
+	big := strings.Repeat("x", 64<<10)
+	size, written := int64(0), 0
+	for ; written < 10000; written++ {
+		if err := put(t.Context(), db, fmt.Sprint(written, big), 1); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() < size {
+			break
+		}
+		size = info.Size()
+	}
+	if written == 10000 {
+		t.Fatalf("the log grew to %d bytes", size)
+	}
+	if n := count(t, db); n != written+1 {
+		t.Errorf("%d rows are there, want %d", n, written+1)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path + "-wal"); err == nil && info.Size() > 0 {
+		t.Errorf("%d bytes of log are left after the close", info.Size())
+	}
+	if n := count(t, open(t, path)); n != written+1 {
+		t.Errorf("%d rows are there after opening again, want %d", n, written+1)
+	}
+}
