@@ -15,8 +15,10 @@ const rrfK = 60
 // Compare orders hits as every store does: the best score first, ties by
 // document, then ordinal, then version.
 func Compare(a, b Hit) int {
+	if a.Score != b.Score {
+		return cmp.Compare(b.Score, a.Score)
+	}
 	return cmp.Or(
-		cmp.Compare(b.Score, a.Score),
 		strings.Compare(a.Ref.Document, b.Ref.Document),
 		cmp.Compare(a.Ref.Ordinal, b.Ref.Ordinal),
 		strings.Compare(a.Ref.Version, b.Ref.Version),
@@ -56,8 +58,26 @@ func Fuse(fusion embed.Fusion, foreign bool, keyword, dense []Hit, limit int) []
 			union[i].Score = (1-weight)*k.share(union[i].Keyword) + weight*d.share(union[i].Dense)
 		}
 	}
-	slices.SortFunc(union, Compare)
-	return union[:min(limit, len(union))]
+	return first(union, limit)
+}
+
+// first returns the first limit hits in the order of [Compare]. They are few
+// among many, and hits are large to move about.
+func first(hits []Hit, limit int) []Hit {
+	order := make([]int, 0, min(limit, len(hits))+1)
+	for i := range hits {
+		if len(order) == limit && (limit == 0 || Compare(hits[i], hits[order[limit-1]]) >= 0) {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(order, i, func(j, i int) int { return Compare(hits[j], hits[i]) })
+		order = slices.Insert(order, at, i)
+		order = order[:min(limit, len(order))]
+	}
+	out := make([]Hit, len(order))
+	for n, i := range order {
+		out[n] = hits[i]
+	}
+	return out
 }
 
 func keywordScore(h Hit) *float64 { return h.Keyword }
