@@ -56,9 +56,16 @@ func Load[T any](vars Vars) (T, error) {
 		for _, name := range f.names {
 			known[name] = true
 		}
-		if text, _, ok := f.text(vars); ok {
-			if err := set(f.value, text); err != nil {
-				problems = append(problems, fmt.Errorf("%s: %w", f.names[0], err))
+		text, source, ok := f.text(vars)
+		if !ok {
+			return
+		}
+		if err := set(f.value, text); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", source, err))
+			// The validators go on with the default, lest they complain of what nobody has set.
+			f.value.SetZero()
+			if f.fallback != "" && set(f.value, f.fallback) != nil {
+				f.value.SetZero()
 			}
 		}
 	})
@@ -67,20 +74,18 @@ func Load[T any](vars Vars) (T, error) {
 			problems = append(problems, unknown(name, known))
 		}
 	}
-	if len(problems) == 0 {
-		problems = validate(v)
-	}
+	problems = append(problems, validate(v)...)
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return out, errors.Join(problems...)
 }
 
 // Setting is one effective value, for people.
 type Setting struct {
-	Name string
+	Name string `json:"name"`
 	// Value is redacted for secrets.
-	Value string
+	Value string `json:"value"`
 	// Source is the variable it came from, or "default".
-	Source string
+	Source string `json:"source"`
 }
 
 // Describe returns the settings of a T as [Load] would fill it, sorted by name.
@@ -203,7 +208,8 @@ func setList(v reflect.Value, text string) error {
 
 // unknown names the nearest known variable, since most unknown ones are typing errors.
 func unknown(name string, known map[string]bool) error {
-	best, distance := "", 4
+	// A third of the name may be wrong: short ones are near to everything.
+	best, distance := "", 2+(len(name)-len(Prefix))/3
 	for k := range known {
 		if d := editDistance(name, k); d < distance || d == distance && k < best {
 			best, distance = k, d

@@ -14,7 +14,16 @@ import (
 )
 
 func (a *app) documentsCommand() *cobra.Command {
-	c := &cobra.Command{Use: "documents", Short: "List, show, remove and retry documents", Example: "  ragbus documents ls --status failed"}
+	c := &cobra.Command{
+		Use: "documents", Short: "List, show, remove and retry documents", Example: "  ragbus documents ls --status failed",
+		// Runnable, so that a misspelt command below it is an error and not help.
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return UsageError{fmt.Errorf("unknown command %q for %q; it has ls, show, rm and retry", args[0], cmd.CommandPath())}
+			}
+			return cmd.Help()
+		},
+	}
 	c.AddCommand(a.documentsList(),
 		a.documentCommand("show ID", "Show a document", http.MethodGet, ""),
 		a.documentCommand("rm ID", "Remove a document", http.MethodDelete, ""),

@@ -72,16 +72,21 @@ unchanged one costs nothing. Exits with 1 when a file failed.`,
 func files(args []string) ([]string, error) {
 	var out []string
 	for _, arg := range args {
-		err := filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
+		from := arg
+		if info, err := os.Stat(arg); err == nil && info.IsDir() {
+			// WalkDir does not follow a link, but whoever names one means the folder.
+			from = strings.TrimRight(arg, string(filepath.Separator)) + string(filepath.Separator)
+		}
+		err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
 				return err
-			case path != arg && strings.HasPrefix(d.Name(), "."):
+			case path != from && strings.HasPrefix(d.Name(), "."):
 				if d.IsDir() {
 					return filepath.SkipDir
 				}
 				return nil
-			case d.Type().IsRegular() || path == arg && !d.IsDir():
+			case d.Type().IsRegular() || path == from && !d.IsDir():
 				out = append(out, path)
 			}
 			return nil

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/ragbus/ragbus/pkg/broker"
@@ -101,10 +100,4 @@ func (c Config) gemini() genaillm.Config {
 func Settings(vars config.Vars) ([]config.Setting, error) {
 	_, err := config.Load[Config](vars)
 	return config.Describe[Config](vars), err
-}
-
-// empty reports whether a data directory holds nothing of ours yet.
-func empty(dir string) bool {
-	entries, err := os.ReadDir(dir)
-	return err != nil || len(entries) == 0
 }

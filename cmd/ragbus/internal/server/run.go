@@ -27,7 +27,7 @@ type Options struct {
 	// Out gets what people want to know; Log the log.
 	Out, Log io.Writer
 	Terminal bool
-	// Sample is a library to ingest into an empty data directory, nil for none.
+	// Sample is a library to ingest when there never was a document, nil for none.
 	Sample fs.FS
 }
 
@@ -37,7 +37,6 @@ func Serve(ctx context.Context, vars config.Vars, o Options) error {
 	if err != nil {
 		return fmt.Errorf("%w:\n%w", ErrSettings, err)
 	}
-	fresh := empty(cfg.DataDir)
 	s, err := Open(ctx, cfg, Parts{}, o.Version, o.Log, o.Terminal)
 	if err != nil {
 		return err
@@ -47,7 +46,7 @@ func Serve(ctx context.Context, vars config.Vars, o Options) error {
 	defer stop()
 	var guide error
 	running.Go(func() {
-		if guide = s.welcome(ctx, o, fresh); guide != nil && ctx.Err() == nil {
+		if guide = s.welcome(ctx, o); guide != nil && ctx.Err() == nil {
 			stop()
 		}
 	})
@@ -61,8 +60,8 @@ func Serve(ctx context.Context, vars config.Vars, o Options) error {
 }
 
 // welcome waits until the server is ready, says so, and shows the sample
-// library on a fresh data directory.
-func (s *Server) welcome(ctx context.Context, o Options, fresh bool) error {
+// library to a server that never had a document.
+func (s *Server) welcome(ctx context.Context, o Options) error {
 	c, err := client.New(s.URL())
 	if err != nil {
 		return err
@@ -71,7 +70,13 @@ func (s *Server) welcome(ctx context.Context, o Options, fresh bool) error {
 	if err := Ready(ctx, c); err != nil {
 		return err
 	}
-	if o.Sample != nil && fresh {
+	fresh := false
+	if o.Sample != nil {
+		if fresh, err = untouched(ctx, c); err != nil {
+			return err
+		}
+	}
+	if fresh {
 		if err := showSample(ctx, c, o.Out, o.Sample); err != nil {
 			return fmt.Errorf("show the sample library: %w", err)
 		}

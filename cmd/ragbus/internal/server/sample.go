@@ -16,6 +16,21 @@ import (
 // sampleQuestion is answered by the PDF of the sample library.
 const sampleQuestion = "How much electricity did the solar array produce in 2025?"
 
+// untouched reports whether the server never had a document. The directory
+// does not tell: a first start that failed, on a taken port say, leaves files there.
+func untouched(ctx context.Context, c *client.Client) (bool, error) {
+	for _, query := range []url.Values{{"limit": {"1"}}, {"limit": {"1"}, "status": {"deleted"}}} {
+		var page client.Page[client.Document]
+		if err := c.Do(ctx, http.MethodGet, "/v1/documents", query, nil, &page); err != nil {
+			return false, fmt.Errorf("look for documents: %w", err)
+		}
+		if len(page.Data) > 0 {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // showSample ingests the sample library and asks it a question, through the
 // public API like everybody else.
 func showSample(ctx context.Context, c *client.Client, out io.Writer, library fs.FS) error {

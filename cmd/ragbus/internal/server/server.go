@@ -148,7 +148,7 @@ func (s *Server) openBroker(ctx context.Context, st *stores) error {
 	if conn.URL != "" {
 		lock, err := broker.LockDir(s.cfg.DataDir)
 		if err != nil {
-			return err
+			return inDir(err)
 		}
 		s.onClose(func(context.Context) error { return lock.Close() })
 	} else {
@@ -156,7 +156,7 @@ func (s *Server) openBroker(ctx context.Context, st *stores) error {
 			Dir: s.cfg.DataDir, Listen: s.cfg.NATSListen, SyncAlways: s.cfg.SyncAlways, Log: s.log,
 		})
 		if err != nil {
-			return err
+			return inDir(err)
 		}
 		s.onClose(embedded.Shutdown)
 		conn.InProcess = embedded
@@ -167,6 +167,11 @@ func (s *Server) openBroker(ctx context.Context, st *stores) error {
 	}
 	s.onClose(st.conn.Close)
 	return broker.Ensure(ctx, st.conn.JetStream(), st.topology)
+}
+
+// inDir tells with which settings another directory, or another port, is chosen.
+func inDir(err error) error {
+	return fmt.Errorf("%w (settings: RAGBUS_DATA_DIR, RAGBUS_NATS_LISTEN)", err)
 }
 
 func (s *Server) openModels(ctx context.Context, st *stores, parts Parts) error {
