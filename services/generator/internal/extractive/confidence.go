@@ -29,7 +29,7 @@ func (w *Writer) confidence(q *inquiry) (value, least float64) {
 			}
 		}
 		if cosine > 0 {
-			return 0.4*value + 0.6*cosine, w.weights.LeastDense
+			return 0.6*value + 0.4*cosine, w.weights.LeastDense
 		}
 	}
 	switch {

@@ -43,7 +43,7 @@ type Weights struct {
 func DefaultWeights() Weights {
 	return Weights{
 		Overlap: 1, Previous: 0.2, Next: 0.1, Passage: 0.375, Heading: 0.15, Retrieval: 0.375, Cue: 0.25, Dense: 0.1,
-		More: 0.8, Least: 0.28, LeastForeign: 0.17, LeastPaired: 0.1, LeastDense: 0.44,
+		More: 0.8, Least: 0.28, LeastForeign: 0.17, LeastPaired: 0.1, LeastDense: 0.36,
 	}
 }
 

@@ -198,13 +198,18 @@ func abbreviated(head, rest string) bool {
 	lower := strings.ToLower(word)
 	switch {
 	case len(lower) <= 6 && strings.Contains(lower, "."):
-		// "z.B." and "i.e." go on; behind "U.S." and "p.m." a capital is likely a new sentence, a digit not.
-		next, _ := utf8.DecodeRuneInString(rest)
-		return lower != "a.m" && lower != "p.m" && lower != "u.s" || unicode.IsDigit(next)
+		return dotted(lower, rest)
 	case len(word) <= 2 && allDigits(word):
 		return true // German and others write ordinals so: "am 3. Oktober", "im 19. Jahrhundert"
 	}
 	return isAbbreviation(lower)
+}
+
+// dotted judges abbreviations with dots inside: "z.B." and "i.e." go on;
+// behind "U.S." and "p.m." a capital is likely a new sentence, a digit not.
+func dotted(lower, rest string) bool {
+	next, _ := utf8.DecodeRuneInString(rest)
+	return lower != "a.m" && lower != "p.m" && lower != "u.s" || unicode.IsDigit(next)
 }
 
 func allDigits(s string) bool {
