@@ -171,3 +171,7 @@ func TestConversationsAreListedPagedAndDeleted(t *testing.T) {
 	g.get("/v1/chat/"+first.ID).problem(t, http.StatusNotFound, "chat_not_found")
 	g.do(http.MethodDelete, "/v1/conversations/"+id, nil, nil).problem(t, http.StatusNotFound, "conversation_not_found")
 }
+
+func searchAnswer(event.Search) event.SearchResult {
+	return event.SearchResult{Passages: passages("p1", "p2"), Timings: event.SearchTimings{EmbedMS: 1, SearchMS: 2, TotalMS: 3}}
+}
