@@ -80,7 +80,7 @@ func (s *Service) gone(speaker *speaker, err error) error {
 func (s *Service) close(d delivery, speaker *speaker, a conversation.Answer, asSaid bool) ([]event.Event, error) {
 	var err error
 	if a.Status == conversation.Failed && a.Error != nil {
-		err = speaker.fail(event.Problem{Class: fault.Permanent.String(), Code: a.Error.Code, Message: a.Error.Message})
+		err = speaker.fail(*a.Error)
 	} else {
 		err = speaker.end(a, asSaid)
 	}
@@ -189,11 +189,11 @@ func (s *Service) bury(ctx context.Context, d delivery, b worker.Burial) ([]even
 	if err != nil {
 		return nil, err
 	}
-	a.Error = &conversation.Problem{Code: b.Code, Message: b.Message}
+	problem := conversation.Problem{Code: b.Code, Message: b.Message}
+	a.Error = &problem
 	stored, err := s.finish(ctx, d, a)
 	attempt := 2 * max(d.Attempt, b.Attempts)
 	asked := &d.Data.Asked
-	problem := event.Problem{Class: b.Class.String(), Code: b.Code, Message: b.Message}
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return nil, s.abort(d, attempt, problemOf(err))
@@ -212,7 +212,7 @@ func (s *Service) bury(ctx context.Context, d delivery, b worker.Burial) ([]even
 
 // abort ends the reader's wait with a problem. A reply subject that is not
 // this request's, which may be why the question is buried, has no reader.
-func (s *Service) abort(d delivery, attempt int, problem event.Problem) error {
+func (s *Service) abort(d delivery, attempt int, problem conversation.Problem) error {
 	err := reply.Abort(s.frames, d.Event.ReplyTo, d.Data.Asked.ID, reply.Generate, attempt, problem)
 	if fault.Is(err, fault.Permanent) {
 		return nil
@@ -234,7 +234,7 @@ func (s *Service) resend(d delivery, attempt int, stream bool, a conversation.An
 	return speaker.end(a, false)
 }
 
-func problemOf(err error) event.Problem {
+func problemOf(err error) conversation.Problem {
 	code, message := fault.Public(err)
-	return event.Problem{Class: fault.Of(err).String(), Code: code, Message: message}
+	return conversation.Problem{Code: code, Message: message}
 }

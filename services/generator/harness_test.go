@@ -105,7 +105,7 @@ type told struct {
 	Restarts  int
 	Ends      int
 	Answer    conversation.Answer
-	Problem   event.Problem
+	Problem   conversation.Problem
 }
 
 // fold folds frames as a gateway does.
