@@ -19,15 +19,13 @@ func classify(err error) error {
 	if err == nil {
 		return nil
 	}
-	var known *fault.Error
-	if errors.As(err, &known) {
+	if _, known := errors.AsType[*fault.Error](err); known {
 		return err
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fault.As(fault.Transient, err)
 	}
-	var lite *sqlite.Error
-	if errors.As(err, &lite) {
+	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
 		return classifySQLite(lite.Code(), err)
 	}
 	return fault.As(fault.Transient, err)
@@ -57,6 +55,6 @@ func classifySQLite(code int, err error) error {
 // noTransaction reports whether err says that there was nothing to roll back.
 // SQLite has no code of its own for it.
 func noTransaction(err error) bool {
-	var lite *sqlite.Error
-	return errors.As(err, &lite) && lite.Code() == sqlite3.SQLITE_ERROR
+	lite, ok := errors.AsType[*sqlite.Error](err)
+	return ok && lite.Code() == sqlite3.SQLITE_ERROR
 }

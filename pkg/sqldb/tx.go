@@ -19,7 +19,7 @@ type Tx struct {
 
 // Exec runs a statement and returns how many rows it changed.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	stmt, err := tx.s.prepare(ctx, query)
+	stmt, err := tx.s.prepare(ctx, query) //nolint:sqlclosecheck // the session keeps and closes it
 	if err != nil {
 		return 0, err
 	}
@@ -33,7 +33,7 @@ func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error
 
 // One scans the first row of a query into dest and reports whether there was one.
 func (tx *Tx) One(ctx context.Context, query string, args []any, dest ...any) (bool, error) {
-	stmt, err := tx.s.prepare(ctx, query)
+	stmt, err := tx.s.prepare(ctx, query) //nolint:sqlclosecheck // the session keeps and closes it
 	if err != nil {
 		return false, err
 	}
@@ -53,7 +53,7 @@ const cancelEvery = 64
 // Each calls row for every row of a query, in order, until row fails. Scan
 // copies the row's columns to its arguments; it may be called once for each row.
 func (tx *Tx) Each(ctx context.Context, query string, args []any, row func(scan func(dest ...any) error) error) (err error) {
-	stmt, err := tx.s.prepare(ctx, query)
+	stmt, err := tx.s.prepare(ctx, query) //nolint:sqlclosecheck // the session keeps and closes it
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (s *session) prepare(ctx context.Context, query string) (*sql.Stmt, error) 
 // run executes a control statement such as begin or commit.
 func (s *session) run(ctx context.Context, query string) error {
 	ctx = detach(ctx)
-	stmt, err := s.prepare(ctx, query)
+	stmt, err := s.prepare(ctx, query) //nolint:sqlclosecheck // the session keeps and closes it
 	if err != nil {
 		return err
 	}

@@ -112,16 +112,16 @@ func acceptCases() map[string]func(*testing.T, *fixture) {
 		},
 		"new bytes start a new generation and the live version stays": func(t *testing.T, f *fixture) {
 			old := f.index(t, f.accept(t, upload("d", "one"), catalog.Created), 3)
-			chunks := f.live(t, "d")
+			chunks := f.live(t)
 			u := upload("d", "two")
 			doc := f.accept(t, u, catalog.Replaced)
 			wantStatus(t, doc, corpus.Accepted, 2)
 			if doc.SHA256 != u.SHA256 || doc.LiveVersion != old.SHA256 || doc.Chunks != 0 || doc.Embedded != 0 || !doc.CreatedAt.Equal(old.CreatedAt) {
 				t.Errorf("got %+v", doc)
 			}
-			wantEqual(t, "the live chunks", f.live(t, "d"), chunks)
+			wantEqual(t, "the live chunks", f.live(t), chunks)
 			f.extract(t, doc, 5)
-			wantEqual(t, "the live chunks while the new ones are dark", f.live(t, "d"), chunks)
+			wantEqual(t, "the live chunks while the new ones are dark", f.live(t), chunks)
 		},
 		"a failed document that may be retried is replaced by the same bytes": func(t *testing.T, f *fixture) {
 			u := upload("d", "one")
@@ -216,7 +216,7 @@ func describeCases() map[string]func(*testing.T, *fixture) {
 			if !got.UpdatedAt.After(doc.UpdatedAt) {
 				t.Error("the time of the update did not move")
 			}
-			if n := len(f.live(t, "d")); n != 2 {
+			if n := len(f.live(t)); n != 2 {
 				t.Errorf("%d chunks are left", n)
 			}
 			source, metadata, everyone := "", map[string]any{}, []string(nil)

@@ -12,7 +12,7 @@ func deleteCases() map[string]func(*testing.T, *fixture) {
 	return map[string]func(*testing.T, *fixture){
 		"a document being deleted is out of sight at once": func(t *testing.T, f *fixture) {
 			doc := f.index(t, f.accept(t, upload("d", "one"), catalog.Created), 3)
-			chunks := f.live(t, "d")
+			chunks := f.live(t)
 			deleting := f.delete(t, "d")
 			wantStatus(t, deleting, corpus.Deleting, 2)
 			if deleting.LiveVersion != "" {
@@ -21,7 +21,7 @@ func deleteCases() map[string]func(*testing.T, *fixture) {
 			if found, err := f.Find(t.Context(), f.system, chunkRefs(chunks)); err != nil || len(found) != 0 {
 				t.Errorf("%d chunks are found, %v", len(found), err)
 			}
-			if n := len(f.live(t, "d")); n != 0 {
+			if n := len(f.live(t)); n != 0 {
 				t.Errorf("%d chunks are listed", n)
 			}
 			_, err := f.BlobKey(t.Context(), f.system, "d")
@@ -102,7 +102,7 @@ func deleteCases() map[string]func(*testing.T, *fixture) {
 		},
 		"an upload overtakes a deletion and nothing old is seen": func(t *testing.T, f *fixture) {
 			f.index(t, f.accept(t, upload("d", "one"), catalog.Created), 3)
-			old := f.live(t, "d")
+			old := f.live(t)
 			deleting := f.delete(t, "d")
 			moved := upload("d", "one")
 			moved.Collection = "other"

@@ -100,13 +100,13 @@ func vectorCases() map[string]func(*testing.T, *fixture) {
 		}
 		return names
 	}
-	put := func(t *testing.T, f *fixture, d corpus.Document, profile string, hashes ...string) {
+	put := func(t *testing.T, f *fixture, d corpus.Document, hashes ...string) {
 		t.Helper()
 		vectors := make(map[string][]float32)
 		for i, h := range hashes {
 			vectors[h] = []float32{float32(i), 0.25, -1e-30}
 		}
-		if err := f.PutVectors(t.Context(), ref(d), profile, vectors); err != nil {
+		if err := f.PutVectors(t.Context(), ref(d), "p", vectors); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -130,7 +130,7 @@ func vectorCases() map[string]func(*testing.T, *fixture) {
 			wantEqual(t, "the vectors", got, want)
 		},
 		"profiles and tenants never mix": func(t *testing.T, f *fixture) {
-			put(t, f, f.reach(t, "d", corpus.Embedding), "p", "h")
+			put(t, f, f.reach(t, "d", corpus.Embedding), "h")
 			if got := known(t, f, "q", "h"); got != nil {
 				t.Errorf("another profile knows %v", got)
 			}
@@ -140,8 +140,8 @@ func vectorCases() map[string]func(*testing.T, *fixture) {
 		},
 		"vectors live as long as a document uses them": func(t *testing.T, f *fixture) {
 			a, b := f.reach(t, "a", corpus.Embedding), f.reach(t, "b", corpus.Embedding)
-			put(t, f, a, "p", "only a", "shared")
-			put(t, f, b, "p", "shared", "only b")
+			put(t, f, a, "only a", "shared")
+			put(t, f, b, "shared", "only b")
 			f.delete(t, "a")
 			if _, err := f.Removed(t.Context(), ref(f.current(t, "a"))); err != nil {
 				t.Fatal(err)
@@ -155,11 +155,11 @@ func vectorCases() map[string]func(*testing.T, *fixture) {
 		},
 		"a new version keeps what it still uses": func(t *testing.T, f *fixture) {
 			doc := f.reach(t, "d", corpus.Embedding)
-			put(t, f, doc, "p", "kept", "dropped")
+			put(t, f, doc, "kept", "dropped")
 			f.finishWithAll(t, doc)
 			doc = f.accept(t, upload("d", "two"), catalog.Replaced)
 			f.extract(t, doc, 2)
-			put(t, f, doc, "p", "kept", "new")
+			put(t, f, doc, "kept", "new")
 			f.finishWithAll(t, doc)
 			wantEqual(t, "before the sweep", known(t, f, "p", "kept", "dropped", "new"), []string{"kept", "dropped", "new"})
 			if err := f.SweepVersions(t.Context(), ref(doc)); err != nil {
@@ -175,7 +175,7 @@ func vectorCases() map[string]func(*testing.T, *fixture) {
 			for i := range n {
 				hashes = append(hashes, fmt.Sprint("h", i))
 			}
-			put(t, f, doc, "p", hashes...)
+			put(t, f, doc, hashes...)
 			f.finishWithAll(t, doc)
 			next := f.accept(t, upload("d", "two"), catalog.Replaced)
 			f.extract(t, next, 1)

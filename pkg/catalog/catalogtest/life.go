@@ -60,7 +60,7 @@ func lifeCases() map[string]func(*testing.T, *fixture) {
 			if live.LiveVersion != u.SHA256 || live.IndexedAt.IsZero() || live.IndexedAt.Before(live.CreatedAt) {
 				t.Errorf("got %+v", live)
 			}
-			wantEqual(t, "the live chunks", f.live(t, "d"), chunks)
+			wantEqual(t, "the live chunks", f.live(t), chunks)
 		},
 		"every step can be repeated": func(t *testing.T, f *fixture) {
 			doc := f.accept(t, upload("d", "one"), catalog.Created)
@@ -118,7 +118,7 @@ func lifeCases() map[string]func(*testing.T, *fixture) {
 			}
 			got := f.current(t, "d")
 			wantStatus(t, got, corpus.Indexed, 1)
-			if got.Embedded != 70 || len(f.live(t, "d")) != 70 {
+			if got.Embedded != 70 || len(f.live(t)) != 70 {
 				t.Errorf("%d chunks are embedded", got.Embedded)
 			}
 		},
@@ -151,7 +151,7 @@ func lifeCases() map[string]func(*testing.T, *fixture) {
 				t.Fatal(err)
 			}
 			f.finishWith(t, doc, 10)
-			wantEqual(t, "the live chunks", f.live(t, "d"), chunks[:10])
+			wantEqual(t, "the live chunks", f.live(t), chunks[:10])
 		},
 		"a document without chunks goes live": func(t *testing.T, f *fixture) {
 			doc := f.index(t, f.accept(t, upload("d", "one"), catalog.Created), 0)
@@ -213,7 +213,7 @@ func lifeCases() map[string]func(*testing.T, *fixture) {
 			if failed.LiveVersion != old.SHA256 {
 				t.Error("the live version is gone")
 			}
-			wantEqual(t, "the live chunks", f.live(t, "d"), chunksOf(old, 3))
+			wantEqual(t, "the live chunks", f.live(t), chunksOf(old, 3))
 		},
 		"the first failure stays": func(t *testing.T, f *fixture) {
 			doc := f.fail(t, f.accept(t, upload("d", "one"), catalog.Created), false)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -150,7 +151,7 @@ func (w *walk) check(t *testing.T) {
 	if doc.LiveVersion != live {
 		t.Errorf("live is %.8s, want %q", doc.LiveVersion, w.m.live)
 	}
-	chunks := w.f.live(t, "d")
+	chunks := w.f.live(t)
 	if len(chunks) != sizes()[w.m.live] {
 		t.Errorf("%d chunks of %q are live", len(chunks), w.m.live)
 	}
@@ -181,12 +182,7 @@ func (m *model) next(status corpus.Status) {
 }
 
 func (m *model) in(states ...corpus.Status) bool {
-	for _, s := range states {
-		if m.status == s {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(states, m.status)
 }
 
 func (w *walk) operations() []operation {
@@ -291,7 +287,7 @@ func (w *walk) asked(content string) []operation {
 			switch {
 			case !m.exists || m.in(corpus.Deleting, corpus.Deleted):
 				m.stored, m.live = map[string]bool{}, ""
-			case m.content == content && !(m.in(corpus.Failed) && m.retryable):
+			case m.content == content && (!m.in(corpus.Failed) || !m.retryable):
 				return fine
 			}
 			m.exists, m.content = true, content

@@ -186,9 +186,10 @@ func (f *fixture) current(t *testing.T, id string) corpus.Document {
 	return doc
 }
 
-func (f *fixture) live(t *testing.T, id string) []corpus.Chunk {
+// live returns the chunks of the live version of document d.
+func (f *fixture) live(t *testing.T) []corpus.Chunk {
 	t.Helper()
-	chunks, err := f.ListChunks(t.Context(), f.system, id, -1, 1000)
+	chunks, err := f.ListChunks(t.Context(), f.system, "d", -1, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}

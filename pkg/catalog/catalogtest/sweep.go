@@ -236,7 +236,7 @@ func raceCases() map[string]func(*testing.T, *fixture) {
 							return
 						default:
 						}
-						chunks := f.live(t, "d")
+						chunks := f.live(t)
 						if len(chunks) != 10 || chunks[0].Version != chunks[9].Version {
 							t.Errorf("%d chunks are live", len(chunks))
 							return
