@@ -16,6 +16,9 @@ import (
 // quoteWidth is how much of a quote is shown, in characters.
 const quoteWidth = 160
 
+// separator stands between the headings of a section's path.
+const separator = " › "
+
 func (a *app) askCommand() *cobra.Command {
 	var collections []string
 	var conversation string
@@ -130,8 +133,9 @@ func (a *app) searchCommand() *cobra.Command {
 // place says where a passage is from.
 func place(p client.Passage) string {
 	out := p.Title
-	if p.Section != "" {
-		out += " › " + p.Section
+	// The first heading of a document is often its title.
+	if section := strings.TrimPrefix(p.Section+separator, p.Title+separator); section != "" && p.Section != "" {
+		out += separator + strings.TrimSuffix(section, separator)
 	}
 	if p.PageStart != nil {
 		out += ", page " + strconv.Itoa(*p.PageStart)
