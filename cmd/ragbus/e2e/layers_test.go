@@ -1,0 +1,187 @@
+package e2e
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// module begins every import path of ours; the rest is the folder.
+const module = "github.com/ragbus/ragbus/"
+
+// source is one Go file as far as layers are concerned.
+type source struct {
+	// dir is the package's folder, "pkg/event" say.
+	dir     string
+	name    string
+	test    bool
+	ours    []string
+	foreign []string
+	// selected are the names used of packages and values: "Consume" of x.Consume.
+	selected map[string]bool
+}
+
+// sources parses every Go file of the repository.
+func sources(t *testing.T) []source {
+	t.Helper()
+	base := root(t)
+	var out []source
+	must(t, filepath.WalkDir(base, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "bin" || d.Name() == "data") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(file) != ".go" {
+			return nil
+		}
+		rel, err := filepath.Rel(base, file)
+		if err != nil {
+			return err
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		dir := filepath.ToSlash(filepath.Dir(rel))
+		s := source{dir: dir, name: filepath.ToSlash(rel), test: strings.HasSuffix(file, "_test.go") || testFolder(dir), selected: map[string]bool{}}
+		for _, spec := range parsed.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if ours, ok := strings.CutPrefix(name, module); ok {
+				s.ours = append(s.ours, ours)
+			} else {
+				s.foreign = append(s.foreign, name)
+			}
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok {
+				s.selected[sel.Sel.Name] = true
+			}
+			return true
+		})
+		out = append(out, s)
+		return nil
+	}))
+	if len(out) < 200 {
+		t.Fatalf("only %d files were found", len(out))
+	}
+	return out
+}
+
+// testFolder reports whether a package is for tests only, by its name: vectortest, scriptllm.
+func testFolder(dir string) bool {
+	name := path.Base(dir)
+	return strings.HasSuffix(name, "test") && name != "test" || strings.HasPrefix(name, "script") || name == "e2e" || strings.HasSuffix(dir, "internal/load")
+}
+
+// under reports whether dir is the package above or in it.
+func under(dir, above string) bool { return dir == above || strings.HasPrefix(dir, above+"/") }
+
+// service returns the service that a package belongs to, "" for none.
+func service(dir string) string {
+	rest, ok := strings.CutPrefix(dir, "services/")
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(rest, "/")
+	return name
+}
+
+// adapters are the packages behind ports: only those that compose know them.
+var adapters = []string{
+	"pkg/catalog/sqlcatalog", "pkg/conversation/sqlconversation", "pkg/vector/embeddedvector", "pkg/embed/minilm", "pkg/llm/genaillm",
+}
+
+func TestLayers(t *testing.T) {
+	t.Parallel()
+	foundation := map[string][]string{
+		"pkg/fault": {}, "pkg/corpus": {"pkg/fault"}, "pkg/event": {"pkg/corpus", "pkg/fault"},
+	}
+	seen := map[string]bool{}
+	for _, s := range sources(t) {
+		seen[s.dir] = true
+		for _, imported := range s.ours {
+			refuse := func(why string) { t.Errorf("%s imports %s: %s", s.name, imported, why) }
+			if under(s.dir, "pkg") && !under(imported, "pkg") {
+				refuse("the shared module knows no service and no program")
+			}
+			if of := service(s.dir); of != "" {
+				if other := service(imported); other != "" && other != of {
+					refuse("no service knows another")
+				}
+				if under(imported, "cmd") {
+					refuse("no service knows a program")
+				}
+			}
+			if allowed, ok := foundation[s.dir]; ok && !s.test && !slices.Contains(allowed, imported) {
+				refuse("it is below")
+			}
+			if s.test {
+				continue
+			}
+			if testFolder(imported) {
+				refuse("it is for tests only")
+			}
+			for _, adapter := range adapters {
+				composes := under(s.dir, "cmd") || strings.HasPrefix(s.dir, "services/"+service(s.dir)+"/cmd/")
+				if under(imported, adapter) && !under(s.dir, adapter) && !composes {
+					refuse("only those who compose a process choose an adapter")
+				}
+			}
+		}
+	}
+	for _, dir := range append(slices.Clone(adapters), "pkg/fault", "pkg/corpus", "pkg/event", "pkg/worker", "services/gateway", "services/ingestor") {
+		if !seen[dir] {
+			t.Errorf("%s is not there any more: mend this test", dir)
+		}
+	}
+}
+
+// TestOnlyTheWorkerConsumes: settling a delivery is hard to get right, so it
+// is done in one place. pkg/reply reads frames, which nobody settles.
+func TestOnlyTheWorkerConsumes(t *testing.T) {
+	t.Parallel()
+	settling := []string{"Ack", "DoubleAck", "Nak", "NakWithDelay", "Term", "TermWithReason", "InProgress", "Fetch", "FetchNoWait", "Consume", "PullSubscribe"}
+	workerDoes := false
+	all := sources(t)
+	speaks := map[string]bool{}
+	for _, s := range all {
+		if !s.test && (slices.Contains(s.foreign, "github.com/nats-io/nats.go/jetstream") || slices.Contains(s.foreign, "github.com/nats-io/nats.go")) {
+			speaks[s.dir] = true
+		}
+	}
+	for _, s := range all {
+		if s.test || !speaks[s.dir] {
+			continue
+		}
+		for _, name := range settling {
+			if !s.selected[name] {
+				continue
+			}
+			switch {
+			case under(s.dir, "pkg/worker"):
+				workerDoes = true
+			case under(s.dir, "pkg/broker"), under(s.dir, "pkg/reply"):
+			default:
+				t.Errorf("%s calls %s: only pkg/worker consumes", s.name, name)
+			}
+		}
+		if s.selected["Nak"] {
+			t.Errorf("%s calls a bare Nak, which is redelivered at once", s.name)
+		}
+	}
+	if !workerDoes {
+		t.Error("pkg/worker settles nothing: mend this test")
+	}
+}
