@@ -21,10 +21,15 @@ const sweepLimit = 200
 // work out again would only make the queue longer.
 const patience = 10
 
+// halfWritten is how old a file has to be to count as left behind by a
+// process that died while it wrote; no upload takes that long.
+const halfWritten = 2 * time.Hour
+
 // sweep re-emits the work of documents that do not move: an event that was
 // never published, or that the broker lost, costs time and nothing else. All
 // replicas sweep; the catalog gives each stalled document to one of them.
 func (s *Service) sweep(ctx context.Context) error {
+	var tidied time.Time
 	for {
 		pause := s.cfg.SweepInterval/2 + rand.N(s.cfg.SweepInterval) //nolint:gosec // jitter is no secret
 		timer := time.NewTimer(pause)
@@ -36,6 +41,12 @@ func (s *Service) sweep(ctx context.Context) error {
 		}
 		if err := s.sweepOnce(ctx); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "the sweep will be tried again", "error", err)
+		}
+		if now := s.now(); now.Sub(tidied) > halfWritten/2 {
+			tidied = now
+			if _, err := s.deps.Blobs.Tidy(ctx, now.Add(-halfWritten)); err != nil && ctx.Err() == nil {
+				s.log.WarnContext(ctx, "half-written files were not removed", "error", err)
+			}
 		}
 	}
 }
