@@ -326,7 +326,7 @@ func TestAPanicIsAProblemAndNothingMore(t *testing.T) {
 	if bytes.Contains(got.body, []byte("nil pointer")) || !strings.Contains(s.logs.String(), "nil pointer") {
 		t.Fatalf("%s", got.body)
 	}
-	g.get("/v1/documents/" + corpus.NewID()).problem(t, http.StatusNotFound, "document_not_found")
+	g.get("/v1/documents/"+corpus.NewID()).problem(t, http.StatusNotFound, "document_not_found")
 	if n := len(g.svc.uploads.free); n != 0 {
 		t.Fatalf("%d upload slots are lost", n)
 	}

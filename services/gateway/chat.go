@@ -60,7 +60,7 @@ func (r *request) postChat() error {
 		return err
 	}
 	if in.stream {
-		r.stream(a, streamOptions{foreground: !in.background, done: taken.give})
+		r.stream(a, streamOptions{done: taken.give})
 		return nil
 	}
 	defer taken.give()
@@ -75,7 +75,7 @@ func (r *request) postChat() error {
 	})
 	r.left(a, err)
 	if err != nil {
-		return inChat{err, a.id()}
+		return chatError{err, a.id()}
 	}
 	return r.raw(http.StatusOK, body)
 }
@@ -200,7 +200,7 @@ func (r *request) begin(in ask) (*answer, error) {
 	}
 	if !first {
 		if err := a.replay(r.ctx); err != nil {
-			return nil, inChat{err, a.id()}
+			return nil, chatError{err, a.id()}
 		}
 	}
 	return a, nil
@@ -257,7 +257,7 @@ func (r *request) refused(turn conversation.Turn, err error) error {
 		r.s.log.LogAttrs(ctx, slog.LevelWarn, "a refused question is left to the sweeper", slog.String("chat_id", q.ID), slog.Any("error", finishErr))
 	}
 	r.s.readers.answered(q.ID)
-	return inChat{fmt.Errorf("ask: %w", err), q.ID}
+	return chatError{fmt.Errorf("ask: %w", err), q.ID}
 }
 
 // ended returns the terminal answer of a turn that got none from a worker.
@@ -332,9 +332,9 @@ func (r *request) streamChat() error {
 	a := r.s.newAnswer(r.who.caller(), turn, r.started)
 	if err := a.resume(r.ctx); err != nil {
 		r.s.streams.give()
-		return inChat{err, a.id()}
+		return chatError{err, a.id()}
 	}
-	r.stream(a, streamOptions{last: last, resumed: true, done: r.s.streams.give})
+	r.stream(a, streamOptions{last: last, done: r.s.streams.give})
 	return nil
 }
 

@@ -61,14 +61,12 @@ func decodeField(f field, value []byte) error {
 	if err == nil {
 		return nil
 	}
-	var fe *fault.Error
-	if errors.As(err, &fe) { // a type with rules of its own, such as a filter
+	if _, ok := errors.AsType[*fault.Error](err); ok { // a type with rules of its own, such as a filter
 		return err
 	}
 	name := f.name
 	want := jsonType(reflect.TypeOf(f.into).Elem())
-	var te *json.UnmarshalTypeError
-	if errors.As(err, &te) {
+	if te, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		if te.Field != "" {
 			name += "." + te.Field
 		}

@@ -166,7 +166,9 @@ func FuzzSources(f *testing.F) {
 			return
 		}
 		if trimmed := bytes.TrimSpace(data); trimmed[0] == '[' || trimmed[0] == '{' {
-			var event struct{ Passages json.RawMessage }
+			var event struct {
+				Passages json.RawMessage `json:"passages"`
+			}
 			if err := json.Unmarshal(sourcesEvent(data), &event); err != nil {
 				t.Fatalf("%q: %v", data, err)
 			}

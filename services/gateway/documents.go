@@ -205,7 +205,7 @@ func (r *request) getContent() error {
 }
 
 func closeQuietly(c io.Closer) {
-	_ = c.Close() //nolint:errcheck // it was only read
+	_ = c.Close() // it was only read
 }
 
 // disposition returns a Content-Disposition that offers a download under the

@@ -168,7 +168,7 @@ func TestADocumentIsTakenInThreeForms(t *testing.T) {
 	content := g.get("/v1/documents/a1/content")
 	if string(content.body) != body || content.header.Get("X-Content-Type-Options") != "nosniff" ||
 		!strings.Contains(content.header.Get("Content-Security-Policy"), "sandbox") ||
-		content.header.Get("Content-Disposition") != `attachment; filename=notes.md` || content.header.Get("Etag") != `"`+digest+`"` {
+		content.header.Get("Content-Disposition") != `attachment; filename=notes.md` || content.header.Get("ETag") != `"`+digest+`"` {
 		t.Fatalf("%v %s", content.header, content.body)
 	}
 	if got := g.do(http.MethodGet, "/v1/documents/a1/content", nil, header{"If-None-Match": `"` + digest + `"`}); got.status != http.StatusNotModified {

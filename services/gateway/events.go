@@ -91,7 +91,7 @@ func (r *request) decodeBatch(body []byte) ([]incoming, error) {
 		return nil, fault.Invalidf("invalid_event", "a batch has 1 to %d events; this one has %d", maxBatch, len(raw))
 	}
 	events := make([]incoming, 0, len(raw))
-	bad := &fieldErrors{cause: fault.Invalidf("invalid_event", "some events of the batch are not usable; none was accepted")}
+	bad := &fieldsError{cause: fault.Invalidf("invalid_event", "some events of the batch are not usable; none was accepted")}
 	for i, data := range raw {
 		e, err := r.decodeStructured(data)
 		if err != nil {

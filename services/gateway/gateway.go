@@ -212,7 +212,7 @@ func (s *Service) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		err = s.drain(root, endWork)
-		<-served // it ends with the listener, with an error that says so
+		_ = <-served // it ends with the listener, with an error that says so
 	case err = <-served:
 		err = errors.Join(fmt.Errorf("serve: %w", err), s.drain(root, endWork))
 	}
@@ -223,7 +223,7 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) drain(root context.Context, endWork context.CancelCauseFunc) error {
 	s.stopOnce.Do(func() { close(s.stop) })
 	if s.cfg.ShutdownDelay > 0 {
-		time.Sleep(s.cfg.ShutdownDelay) //nolint:forbidigo // the pause is the purpose: load balancers need it
+		time.Sleep(s.cfg.ShutdownDelay) // the pause is the purpose: load balancers need it
 	}
 	err := s.ln.Close()
 	s.ln.closeSilent()

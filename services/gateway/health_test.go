@@ -129,7 +129,7 @@ func TestMetricsVersionAndHeaders(t *testing.T) {
 	s.workers(complete("Yes."))
 	g := s.serve(func(_ *Config, d *Deps) { d.Version = Version{Version: "1.2.3"} })
 	g.ask(t, `{"question":"Why?"}`)
-	g.askStreaming("Why?", nil).rest()
+	g.askStreaming(nil).rest()
 	g.get("/nowhere")
 	eventually(t, "the metrics", func() bool {
 		m := string(g.get("/metrics").body)
@@ -145,13 +145,13 @@ func TestMetricsVersionAndHeaders(t *testing.T) {
 		return true
 	})
 	var v Version
-	got := g.do(http.MethodGet, "/version", nil, header{"X-Request-Id": "my-id.1"})
+	got := g.do(http.MethodGet, "/version", nil, header{headerRequestID: "my-id.1"})
 	got.decode(t, &v)
-	if v.Version != "1.2.3" || v.Go == "" || got.header.Get("X-Request-Id") != "my-id.1" || got.header.Get("X-Content-Type-Options") != "nosniff" ||
+	if v.Version != "1.2.3" || v.Go == "" || got.header.Get(headerRequestID) != "my-id.1" || got.header.Get("X-Content-Type-Options") != "nosniff" ||
 		got.header.Get("Server") != "" || got.header.Get("Access-Control-Allow-Origin") != "" {
 		t.Fatalf("%+v %v", v, got.header)
 	}
-	if got := g.do(http.MethodGet, "/version", nil, header{"X-Request-Id": "no good\"id"}); strings.Contains(got.header.Get("X-Request-Id"), " ") {
+	if got := g.do(http.MethodGet, "/version", nil, header{headerRequestID: "no good\"id"}); strings.Contains(got.header.Get(headerRequestID), " ") {
 		t.Fatalf("%v", got.header)
 	}
 	logs := s.logs.String()
@@ -190,7 +190,7 @@ func TestSpansFollowTheCaller(t *testing.T) {
 	g := s.serve(func(_ *Config, d *Deps) { d.Tracers = provider })
 	h := header{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 	g.ask(t, `{"question":"Why?"}`, h)
-	g.askStreaming("Why?", h).rest()
+	g.askStreaming(h).rest()
 	eventually(t, "both spans", func() bool {
 		n := 0
 		for _, span := range recorder.Ended() {

@@ -66,9 +66,9 @@ func (l *listener) Accept() (net.Conn, error) {
 // refuse answers without reading. The few bytes fit the socket's buffer, so it does not block.
 func refuse(c net.Conn) {
 	if c.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
-		_, _ = io.WriteString(c, refusal) //nolint:errcheck // a courtesy: the connection is closed whatever happens
+		_, _ = io.WriteString(c, refusal) // a courtesy: the connection is closed whatever happens
 	}
-	_ = c.Close() //nolint:errcheck // nothing is left to do with it
+	_ = c.Close() // nothing is left to do with it
 }
 
 // Close stops accepting. Repeating it is harmless.
@@ -86,7 +86,7 @@ func (l *listener) closeAll() {
 	}
 	l.mu.Unlock()
 	for _, c := range all {
-		_ = c.Conn.Close() //nolint:errcheck // broken on purpose; whoever serves it notices and closes the rest
+		_ = c.Conn.Close() // broken on purpose; whoever serves it notices and closes the rest
 	}
 }
 
@@ -97,7 +97,7 @@ func (l *listener) closeSilent() {
 	defer l.mu.Unlock()
 	for c := range l.open {
 		if !c.spoke.Load() {
-			_ = c.SetReadDeadline(time.Now().Add(silentGrace)) //nolint:errcheck // it fails on a closed one, which is as good
+			_ = c.SetReadDeadline(time.Now().Add(silentGrace)) // it fails on a closed one, which is as good
 		}
 	}
 }
@@ -167,7 +167,7 @@ func (c *conn) drain() {
 		return
 	}
 	if c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) //nolint:errcheck // whatever ends it, the connection is closed next
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // whatever ends it, the connection is closed next
 	}
 }
 

@@ -54,8 +54,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		m.requests, m.seconds, m.firstFrame, m.streams, m.chats, m.uploads, m.waits, m.uploaded, m.cancelled, m.healed,
 	} {
 		if err := reg.Register(c); err != nil {
-			var twice prometheus.AlreadyRegisteredError
-			if errors.As(err, &twice) {
+			if _, twice := errors.AsType[prometheus.AlreadyRegisteredError](err); twice {
 				return nil, fmt.Errorf("register metrics: another gateway uses this registry: %w", err)
 			}
 			return nil, fmt.Errorf("register metrics: %w", err)

@@ -26,7 +26,7 @@ import (
 )
 
 // headerRequestID carries the request's id in and out.
-const headerRequestID = "X-Request-Id"
+const headerRequestID = "X-Request-ID"
 
 // unmatched is the route of requests that no route matches.
 const unmatched = "unmatched"
@@ -40,7 +40,7 @@ type request struct {
 	c *fiber.Ctx
 	// ctx ends when the server must stop, not when the client leaves: that
 	// is only seen by a write that fails.
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // a request is what a context belongs to
 	span    trace.Span
 	who     Identity
 	id      string
@@ -81,7 +81,7 @@ func (s *Service) newRequest(c *fiber.Ctx) *request {
 		carrier := propagation.MapCarrier{"traceparent": parent, "tracestate": c.Get("tracestate")}
 		r.ctx = propagation.TraceContext{}.Extract(r.ctx, carrier)
 	}
-	r.ctx, r.span = s.tracer.Start(r.ctx, r.method, trace.WithSpanKind(trace.SpanKindServer))
+	r.ctx, r.span = s.tracer.Start(r.ctx, r.method, trace.WithSpanKind(trace.SpanKindServer)) //nolint:spancheck // finish ends it
 	if sc := r.span.SpanContext(); sc.IsValid() && sc.IsSampled() {
 		carrier := propagation.MapCarrier{}
 		propagation.TraceContext{}.Inject(r.ctx, carrier)

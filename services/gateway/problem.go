@@ -46,13 +46,13 @@ type FieldError struct {
 	Message string `json:"message"`
 }
 
-// inChat is an error of a request that already had made a chat.
-type inChat struct {
+// chatError is an error of a request that already had made a chat.
+type chatError struct {
 	error
 	id string
 }
 
-func (e inChat) Unwrap() error { return e.error }
+func (e chatError) Unwrap() error { return e.error }
 
 // codeStatus lists the codes whose HTTP status is not that of their fault
 // class. A switch and not a map: it is a table that nothing may change.
@@ -88,8 +88,7 @@ func statusOf(err error, code string) int {
 	if s := codeStatus(code); s != 0 {
 		return s
 	}
-	var f *fault.Error
-	if !errors.As(err, &f) {
+	if _, ok := errors.AsType[*fault.Error](err); !ok {
 		return http.StatusInternalServerError
 	}
 	switch fault.Of(err) {
@@ -109,8 +108,7 @@ func statusOf(err error, code string) int {
 
 // problemOf translates an error for a stranger, who never sees its cause.
 func problemOf(err error, requestID string) Problem {
-	var fe *fiber.Error
-	if errors.As(err, &fe) {
+	if fe, ok := errors.AsType[*fiber.Error](err); ok {
 		err = httpFault(fe)
 	}
 	err = classify(err)
@@ -126,12 +124,10 @@ func problemOf(err error, requestID string) Problem {
 	if field := fault.Field(err); field != "" {
 		p.Errors = []FieldError{{Field: field, Message: p.Detail}}
 	}
-	var list *fieldErrors
-	if errors.As(err, &list) {
+	if list, ok := errors.AsType[*fieldsError](err); ok {
 		p.Errors = list.list
 	}
-	var chat inChat
-	if errors.As(err, &chat) {
+	if chat, ok := errors.AsType[chatError](err); ok {
 		p.ChatID = chat.id
 	}
 	return p
@@ -196,14 +192,14 @@ func (p Problem) write(ctx *fasthttp.RequestCtx) {
 	ctx.Response.SetBodyRaw(body)
 }
 
-// fieldErrors is an Invalid fault that blames several fields.
-type fieldErrors struct {
+// fieldsError is an Invalid fault that blames several fields.
+type fieldsError struct {
 	cause *fault.Error
 	list  []FieldError
 }
 
-func (e *fieldErrors) Error() string { return e.cause.Error() }
-func (e *fieldErrors) Unwrap() error { return e.cause }
+func (e *fieldsError) Error() string { return e.cause.Error() }
+func (e *fieldsError) Unwrap() error { return e.cause }
 
 // overloaded is the answer to one more than the server takes at a time.
 func overloaded(code, what string) error {

@@ -98,7 +98,7 @@ func (r *readers) subscribe(nc *nats.Conn) (*nats.Subscription, error) {
 			return
 		}
 		if data, err := json.Marshal(says); err == nil {
-			_ = m.Respond(data) //nolint:errcheck // who asked has left: nobody to tell
+			_ = m.Respond(data) // who asked has left: nobody to tell
 		}
 	})
 	if err != nil {
@@ -115,7 +115,7 @@ func (r *readers) everybodySays(ctx context.Context, nc *nats.Conn, chat string)
 	if err != nil {
 		return all, fmt.Errorf("subscribe for answers about readers: %w", err)
 	}
-	defer func() { _ = sub.Unsubscribe() }() //nolint:errcheck // the connection is closed: nothing is left to undo
+	defer func() { _ = sub.Unsubscribe() }() // the connection is closed: nothing is left to undo
 	if err := nc.PublishRequest(readerPrefix+chat, inbox, nil); err != nil {
 		return all, fmt.Errorf("ask about readers: %w", err)
 	}

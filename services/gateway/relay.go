@@ -35,11 +35,8 @@ var errReaderGone = errors.New("the reader is gone")
 type streamOptions struct {
 	// last is the id of the last event that the reader has.
 	last int
-	// resumed: it came back, or came later.
-	resumed bool
-	// foreground: the work is worth going on only while somebody reads.
-	foreground bool
-	done       func()
+	// done is called when the stream has ended.
+	done func()
 }
 
 // stream answers with server-sent events. It returns at once; the events
@@ -56,7 +53,7 @@ func (r *request) stream(a *answer, o streamOptions) {
 	r.c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer r.s.work.Done()
 		st := &sse{w: w, last: o.last, peer: peer}
-		err := r.relay(a, st, o)
+		err := r.relay(a, st)
 		a.close()
 		o.done()
 		r.finish(http.StatusOK)
@@ -85,7 +82,7 @@ func (r *request) peer() *conn {
 }
 
 // relay writes the events of an answer, surviving a panic on the way.
-func (r *request) relay(a *answer, st *sse, o streamOptions) (err error) {
+func (r *request) relay(a *answer, st *sse) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			r.s.log.ErrorContext(r.ctx, "a stream panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
@@ -231,7 +228,7 @@ func (r *request) tell(a *answer, st *sse, stored conversation.Answer) error {
 
 // sendError ends the stream with a problem.
 func (r *request) sendError(a *answer, st *sse, err error) error {
-	p := problemOf(inChat{err, a.id()}, r.id)
+	p := problemOf(chatError{err, a.id()}, r.id)
 	r.s.log.LogAttrs(r.ctx, slog.LevelWarn, "chat failed", slog.String("request_id", r.id), slog.String("chat_id", a.id()),
 		slog.String("code", p.Code), slog.Any("error", err))
 	st.must = true
@@ -288,7 +285,10 @@ func sourcesEvent(data []byte) []byte {
 	if len(list) == 0 {
 		list = []byte("[]")
 	}
-	return append(append([]byte(`{"passages":`), list...), '}')
+	out := make([]byte, 0, len(list)+16)
+	out = append(out, `{"passages":`...)
+	out = append(out, list...)
+	return append(out, '}')
 }
 
 // sse writes server-sent events. Their ids count up from 1 and depend only
@@ -329,14 +329,16 @@ func (s *sse) raw(name string, data []byte) error {
 		}
 		data = one.Bytes()
 	}
-	b := append(s.buf[:0], "id: "...)
+	b := s.buf[:0]
+	b = append(b, "id: "...)
 	b = strconv.AppendInt(b, int64(s.id), 10)
 	b = append(b, "\nevent: "...)
 	b = append(b, name...)
 	b = append(b, "\ndata: "...)
 	b = append(b, data...)
-	s.buf = append(b, "\n\n"...)
-	return s.write(s.buf)
+	b = append(b, "\n\n"...)
+	s.buf = b
+	return s.write(b)
 }
 
 // over starts over and tells the whole answer, for a reader whose place in

@@ -56,7 +56,7 @@ func (r *request) wholeBody(limit int64) ([]byte, error) {
 		if int64(len(buf)) > limit {
 			return nil, tooLarge(limit)
 		}
-		if err == io.EOF { //nolint:errorlint // the contract of io.Reader
+		if err == io.EOF { // the contract of io.Reader
 			return buf, nil
 		}
 		if err != nil {

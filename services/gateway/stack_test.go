@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -224,9 +225,7 @@ func (g *server) postJSON(path, body string, h ...header) answered {
 	g.t.Helper()
 	all := header{"Content-Type": "application/json"}
 	for _, m := range h {
-		for k, v := range m {
-			all[k] = v
-		}
+		maps.Copy(all, m)
 	}
 	return g.do(http.MethodPost, path, strings.NewReader(body), all)
 }
@@ -256,7 +255,7 @@ type script func(w *work)
 // work is one question in a script's hands.
 type work struct {
 	s     *stack
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // a test's script runs in it
 	ask   event.ChatAsked
 	event event.Event
 	t     testing.TB

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,11 +63,9 @@ func (g *server) open(method, path, body string, h header) *sseReader {
 	return r
 }
 
-func (g *server) askStreaming(question string, h header) *sseReader {
+func (g *server) askStreaming(h header) *sseReader {
 	g.t.Helper()
-	body, err := json.Marshal(map[string]any{"question": question, "stream": true})
-	must(g.t, err)
-	return g.open(http.MethodPost, "/v1/chat", string(body), h)
+	return g.open(http.MethodPost, "/v1/chat", `{"question":"Why?","stream":true}`, h)
 }
 
 func (g *server) reopen(chat string, last int) *sseReader {
@@ -140,7 +139,7 @@ func names(events []sseEvent) string {
 	for i, e := range events {
 		out[i] = e.name
 	}
-	return strings.Join(out, " ")
+	return strings.Join(out, ",")
 }
 
 // text returns what a reader holds after the events: deltas since the last restart.
@@ -160,11 +159,11 @@ func text(t testing.TB, events []sseEvent) string {
 	return b.String()
 }
 
-func countUp(t testing.TB, events []sseEvent, from int) {
+func countUp(t testing.TB, events []sseEvent) {
 	t.Helper()
 	for i, e := range events {
-		if e.id != from+i {
-			t.Fatalf("event %d has id %d in %v", from+i, e.id, events)
+		if e.id != 1+i {
+			t.Fatalf("event %d has id %d in %v", 1+i, e.id, events)
 		}
 	}
 }
@@ -181,11 +180,11 @@ func TestAnAnswerIsStreamed(t *testing.T) {
 	s := newStack(t)
 	s.workers(complete("Because\n", "it is “so” [1]."))
 	g := s.serve()
-	events := g.askStreaming("Why?", nil).rest()
-	if got := names(events); got != "started sources delta delta citation done" {
+	events := g.askStreaming(nil).rest()
+	if got := names(events); got != "started,sources,delta,delta,citation,done" {
 		t.Fatal(got)
 	}
-	countUp(t, events, 1)
+	countUp(t, events)
 	if got := text(t, events); got != "Because\nit is “so” [1]." {
 		t.Fatalf("%q", got)
 	}
@@ -196,7 +195,9 @@ func TestAnAnswerIsStreamed(t *testing.T) {
 		t.Fatal(diff)
 	}
 	var found struct {
-		Passages []struct{ ID string }
+		Passages []struct {
+			ID string `json:"id"`
+		} `json:"passages"`
 	}
 	must(t, json.Unmarshal([]byte(events[1].data), &found))
 	if len(found.Passages) != 2 || len(done.Sources) < 10 {
@@ -220,7 +221,7 @@ func TestASilentStreamShowsThatItLives(t *testing.T) {
 		case <-w.ctx.Done():
 		}
 	})
-	r := s.serve().askStreaming("Why?", nil)
+	r := s.serve().askStreaming(nil)
 	r.rest()
 	if r.comments < 2 { // one opens the stream, one at least fills the silence
 		t.Fatalf("%d comments", r.comments)
@@ -236,7 +237,7 @@ func TestEveryGatewayTellsTheSameFromEveryPlace(t *testing.T) {
 	}
 	s.workers(complete(pieces...))
 	g, other := s.serve(), s.serve()
-	all := g.askStreaming("Why?", nil).rest()
+	all := g.askStreaming(nil).rest()
 	id := startedID(t, all[0])
 	for _, last := range []int{0, 1, 2, 3, 17, len(all) - 2, len(all) - 1} {
 		if diff := cmp.Diff(fmt.Sprint(all[last:]), fmt.Sprint(other.reopen(id, last).rest())); diff != "" {
@@ -249,7 +250,7 @@ func TestEveryGatewayTellsTheSameFromEveryPlace(t *testing.T) {
 	}
 	// Who claims more than there is starts over.
 	over := other.reopen(id, 1000).rest()
-	if got := names(over); got != "restart sources delta citation done" || over[0].id != 1001 || text(t, over) != strings.Join(pieces, "") {
+	if got := names(over); got != "restart,sources,delta,citation,done" || over[0].id != 1001 || text(t, over) != strings.Join(pieces, "") {
 		t.Fatal(over)
 	}
 }
@@ -272,18 +273,18 @@ func TestAReaderGoesOnAtAnotherGatewayWhileTheAnswerIsMade(t *testing.T) {
 		w.finish(out, w.answerOf("one two three"), "p1", "p2")
 	})
 	g, other := s.serve(), s.serve()
-	r := g.askStreaming("Why?", nil)
+	r := g.askStreaming(nil)
 	before := []sseEvent{r.want("started"), r.want("sources"), r.want("delta")}
 	r.close()
 	second := other.reopen(startedID(t, before[0]), before[2].id)
 	next := second.want("delta")
 	close(more)
 	after := append([]sseEvent{next}, second.rest()...)
-	countUp(t, append(before, after...), 1)
-	if got := text(t, append(before, after...)); got != "one two three" {
+	countUp(t, slices.Concat(before, after))
+	if got := text(t, slices.Concat(before, after)); got != "one two three" {
 		t.Fatalf("%q", got)
 	}
-	if got := names(after); got != "delta delta done" {
+	if got := names(after); got != "delta,delta,done" {
 		t.Fatal(got)
 	}
 }
@@ -303,7 +304,7 @@ func TestTheWorkOfAReaderWhoLeftIsCancelled(t *testing.T) {
 	must(t, err)
 	s.workers(func(w *work) { w.sources("p1") })
 	g := s.serve()
-	r := g.askStreaming("Why?", nil)
+	r := g.askStreaming(nil)
 	id := startedID(t, r.want("started"))
 	r.want("sources")
 	left := time.Now()
@@ -336,7 +337,7 @@ func TestTheWorkGoesOnWhileAnyoneReads(t *testing.T) {
 		}
 	})
 	g, other := s.serve(), s.serve()
-	first := g.askStreaming("Why?", nil)
+	first := g.askStreaming(nil)
 	id := startedID(t, first.want("started"))
 	second := other.reopen(id, 0)
 	second.want("started")
@@ -347,7 +348,7 @@ func TestTheWorkGoesOnWhileAnyoneReads(t *testing.T) {
 		t.Fatalf("cancelled although somebody reads: %s", m.Subject)
 	}
 	close(finish)
-	if got := names(second.rest()); got != "sources delta done" && got != "sources delta citation done" {
+	if got := names(second.rest()); got != "sources,delta,done" && got != "sources,delta,citation,done" {
 		t.Fatal(got)
 	}
 }
@@ -357,7 +358,7 @@ func TestTheLastReaderAtAnotherGatewayEndsTheWork(t *testing.T) {
 	s := newStack(t)
 	s.workers(func(w *work) { w.sources("p1") })
 	g, other := s.serve(), s.serve()
-	first := g.askStreaming("Why?", nil)
+	first := g.askStreaming(nil)
 	id := startedID(t, first.want("started"))
 	second := other.reopen(id, 0)
 	second.want("started")
@@ -396,7 +397,7 @@ func TestADeleteEndsTheStreamAtOnce(t *testing.T) {
 		must(t, w.writer(reply.Generate, 1).Delta("part"))
 	})
 	g, other := s.serve(), s.serve()
-	r := g.askStreaming("Why?", nil)
+	r := g.askStreaming(nil)
 	id := startedID(t, r.want("started"))
 	r.want("sources")
 	r.want("delta")
@@ -427,14 +428,14 @@ func TestASecondAttemptStartsOver(t *testing.T) {
 		w.finish(second, w.answerOf("right way"), "p1", "p2")
 	})
 	g, other := s.serve(), s.serve()
-	events := g.askStreaming("Why?", nil).rest()
-	if got := names(events); got != "started sources delta delta restart sources delta delta done" {
+	events := g.askStreaming(nil).rest()
+	if got := names(events); got != "started,sources,delta,delta,restart,sources,delta,delta,done" {
 		t.Fatal(got)
 	}
 	if got := text(t, events); got != "right way" {
 		t.Fatalf("%q", got)
 	}
-	countUp(t, events, 1)
+	countUp(t, events)
 	if diff := cmp.Diff(fmt.Sprint(events[3:]), fmt.Sprint(other.reopen(startedID(t, events[0]), 3).rest())); diff != "" {
 		t.Fatal(diff)
 	}
@@ -462,11 +463,11 @@ func TestAGapIsHealedFromTheRecordOfFrames(t *testing.T) {
 		end := &nats.Msg{Subject: w.event.ReplyTo, Header: nats.Header{reply.HeaderFrame: {"generate/1/4/end"}}, Data: data}
 		must(t, s.bus.NATS.PublishMsg(end))
 	})
-	events := s.serve().askStreaming("Why?", nil).rest()
-	if got := names(events); got != "started sources delta delta delta done" || text(t, events) != "abc" {
+	events := s.serve().askStreaming(nil).rest()
+	if got := names(events); got != "started,sources,delta,delta,delta,done" || text(t, events) != "abc" {
 		t.Fatal(events)
 	}
-	countUp(t, events, 1)
+	countUp(t, events)
 }
 
 func TestWhatTheBrokerLostIsReadFromTheConversation(t *testing.T) {
@@ -481,8 +482,8 @@ func TestWhatTheBrokerLostIsReadFromTheConversation(t *testing.T) {
 		w.finish(out, w.answerOf("half and half"), "p1", "p2")
 	})
 	g := s.serve()
-	events := g.askStreaming("Why?", nil).rest()
-	if got := names(events); got != "started sources delta restart sources delta citation done" || text(t, events) != "half and half" {
+	events := g.askStreaming(nil).rest()
+	if got := names(events); got != "started,sources,delta,restart,sources,delta,citation,done" || text(t, events) != "half and half" {
 		t.Fatal(events)
 	}
 	if a := g.ask(t, `{"question":"Why again?"}`); a.Answer != "half and half" || len(a.Sources) < 10 {
@@ -495,18 +496,18 @@ func TestAnOldAnswerIsStreamedFromTheConversation(t *testing.T) {
 	s := newStack(t)
 	s.workers(complete("Long ", "ago."))
 	g := s.serve()
-	first := g.askStreaming("Why?", nil).rest()
+	first := g.askStreaming(nil).rest()
 	id := startedID(t, first[0])
 	stream, err := s.bus.JS.Stream(t.Context(), "RAG_FRAMES")
 	must(t, err)
 	must(t, stream.Purge(t.Context())) // as after five minutes
 	events := g.reopen(id, 0).rest()
-	if got := names(events); got != "started sources delta citation done" || text(t, events) != "Long ago." {
+	if got := names(events); got != "started,sources,delta,citation,done" || text(t, events) != "Long ago." {
 		t.Fatal(events)
 	}
-	countUp(t, events, 1)
+	countUp(t, events)
 	resumed := g.reopen(id, 3).rest()
-	if got := names(resumed); got != "restart sources delta citation done" || text(t, resumed) != "Long ago." || resumed[0].id != 4 {
+	if got := names(resumed); got != "restart,sources,delta,citation,done" || text(t, resumed) != "Long ago." || resumed[0].id != 4 {
 		t.Fatal(resumed)
 	}
 }
@@ -516,7 +517,7 @@ func TestAStreamWithoutAnAnswerEndsWithAnError(t *testing.T) {
 	g := newStack(t).serve()
 	r := g.open(http.MethodPost, "/v1/chat", `{"question":"Why?","stream":true,"deadline_ms":1000}`, nil)
 	events := r.rest()
-	if got := names(events); got != "started error" {
+	if got := names(events); got != "started,error" {
 		t.Fatal(got)
 	}
 	var p Problem
@@ -524,7 +525,7 @@ func TestAStreamWithoutAnAnswerEndsWithAnError(t *testing.T) {
 	if p.Code != "deadline_exceeded" || p.Status != http.StatusGatewayTimeout || p.ChatID != startedID(t, events[0]) {
 		t.Fatalf("%+v", p)
 	}
-	if got := names(g.reopen(p.ChatID, 0).rest()); got != "started error" {
+	if got := names(g.reopen(p.ChatID, 0).rest()); got != "started,error" {
 		t.Fatal(got)
 	}
 }
@@ -563,7 +564,7 @@ func TestAStopSendsReadersElsewhere(t *testing.T) {
 		w.finish(out, w.answerOf("one two"), "p1")
 	})
 	g, other := s.serve(), s.serve()
-	r := g.askStreaming("Why?", nil)
+	r := g.askStreaming(nil)
 	before := []sseEvent{r.want("started"), r.want("sources"), r.want("delta")}
 	waiting := make(chan answered, 1)
 	go func() { waiting <- g.postJSON("/v1/chat", `{"question":"And JSON?"}`) }()
@@ -578,7 +579,7 @@ func TestAStopSendsReadersElsewhere(t *testing.T) {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
 	after := other.reopen(startedID(t, before[0]), before[2].id).rest()
-	if all := append(before, after...); text(t, all) != "one two" {
+	if all := slices.Concat(before, after); text(t, all) != "one two" {
 		t.Fatal(all)
 	}
 	g.stop()
@@ -648,12 +649,12 @@ func TestAReaderWhoLagsLosesNothing(t *testing.T) {
 		a := w.answerOf("long")
 		w.finish(out, a, "p1")
 	})
-	r := s.serve().askStreaming("Why?", nil)
+	r := s.serve().askStreaming(nil)
 	first := []sseEvent{r.want("started"), r.want("sources")}
 	held := time.NewTimer(300 * time.Millisecond) // the inbox overflows meanwhile
 	<-held.C
-	events := append(first, r.rest()...)
-	countUp(t, events, 1)
+	events := slices.Concat(first, r.rest())
+	countUp(t, events)
 	if got := len(text(t, events)); got != n*len(piece) {
 		t.Fatalf("%d bytes of %d", got, n*len(piece))
 	}

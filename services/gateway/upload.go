@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -109,7 +111,7 @@ func (r *request) readForm(u *upload, boundary string) error {
 	fields := map[string]string{}
 	for n := 0; ; n++ {
 		part, err := form.NextRawPart()
-		if err == io.EOF { //nolint:errorlint // a wrapped one is a form that ends early
+		if err == io.EOF { // a wrapped one is a form that ends early
 			break
 		}
 		if err != nil {
@@ -146,7 +148,7 @@ func (r *request) readPart(u *upload, part *multipart.Part, fields map[string]st
 		u.MediaType = mediaTypeOf(part.Header.Get(fiber.HeaderContentType))
 		return r.store(u, part)
 	}
-	if !contains(uploadFields(), name) {
+	if !slices.Contains(uploadFields(), name) {
 		return fault.Invalidf("unknown_field", "the form field %q is not known here", shown(name)).WithField(shown(name))
 	}
 	if _, twice := fields[name]; twice {
@@ -158,7 +160,7 @@ func (r *request) readPart(u *upload, part *multipart.Part, fields map[string]st
 		return r.malformedForm(err)
 	case len(text) > maxFieldBytes:
 		return fault.Invalidf("field_too_large", "the form field %q has more than %d bytes", name, maxFieldBytes).WithField(name)
-	case !utf8.Valid(text) || strings.ContainsRune(string(text), 0):
+	case !utf8.Valid(text) || bytes.ContainsRune(text, 0):
 		return fault.Invalidf("invalid_utf8", "the form field %q is not valid UTF-8 text", name).WithField(name)
 	}
 	fields[name] = string(text)
@@ -367,15 +369,6 @@ func (r *request) dropUnlessAccepted(u *upload) {
 		}
 	}
 	r.drop(u)
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }
 
 // mediaTypeOf returns a declared media type, when it is one. Extraction
