@@ -26,6 +26,8 @@ type source struct {
 	foreign []string
 	// selected are the names used of packages and values: "Consume" of x.Consume.
 	selected map[string]bool
+	// settles says that it speaks the protocol of deliveries itself.
+	settles bool
 }
 
 // sources parses every Go file of the repository.
@@ -65,8 +67,13 @@ func sources(t *testing.T) []source {
 			}
 		}
 		ast.Inspect(parsed, func(n ast.Node) bool {
-			if sel, ok := n.(*ast.SelectorExpr); ok {
-				s.selected[sel.Sel.Name] = true
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				s.selected[n.Sel.Name] = true
+			case *ast.BasicLit:
+				for _, word := range []string{"CONSUMER.MSG.NEXT", "+ACK", "-NAK", "+TERM", "+WPI"} {
+					s.settles = s.settles || n.Kind == token.STRING && strings.Contains(n.Value, word)
+				}
 			}
 			return true
 		})
@@ -165,15 +172,15 @@ func TestOnlyTheWorkerConsumes(t *testing.T) {
 		if s.test || !speaks[s.dir] {
 			continue
 		}
+		if s.settles && !under(s.dir, "pkg/worker") {
+			t.Errorf("%s speaks the protocol of deliveries: only pkg/worker consumes", s.name)
+		}
+		workerDoes = workerDoes || s.settles
 		for _, name := range settling {
 			if !s.selected[name] {
 				continue
 			}
-			switch {
-			case under(s.dir, "pkg/worker"):
-				workerDoes = true
-			case under(s.dir, "pkg/broker"), under(s.dir, "pkg/reply"):
-			default:
+			if !under(s.dir, "pkg/worker") && !under(s.dir, "pkg/broker") && !under(s.dir, "pkg/reply") {
 				t.Errorf("%s calls %s: only pkg/worker consumes", s.name, name)
 			}
 		}

@@ -28,14 +28,19 @@ func TestMain(m *testing.M) {
 	if ingestor.IsExtractionChild() {
 		os.Exit(ingestor.ExtractionChild(os.Stdin, os.Stdout))
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if built.dir != "" {
-			if err := os.RemoveAll(built.dir); err != nil {
-				fmt.Fprintln(os.Stderr, err)
+	goleak.VerifyTestMain(m,
+		// The HTTP server writes the date from one goroutine that it starts once and never ends,
+		// and another of its sees only every 10 s that its server is gone.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		goleak.Cleanup(func(code int) {
+			if built.dir != "" {
+				if err := os.RemoveAll(built.dir); err != nil {
+					fmt.Fprintln(os.Stderr, err)
+				}
 			}
-		}
-		os.Exit(code)
-	}))
+			os.Exit(code)
+		}))
 }
 
 // root is the repository's.
