@@ -82,9 +82,12 @@ func (w *Writer) Write(question string, passages []corpus.Passage) (draft Draft,
 	return draft, true
 }
 
-// compose puts the picked sentences in an order that reads well: passages by
-// their best sentence, sentences of a passage as they stand there.
-func (w *Writer) compose(d *Draft, q *inquiry, picks []pick) {
+// arrange puts the picked sentences, which come best first, in an order that
+// reads well: the best one leads, with what stands directly before it or, for
+// a row or an item, with all of its passage that stands before; then passages
+// by their best sentence, sentences of a passage as they stand there.
+func (q *inquiry) arrange(picks []pick) {
+	best := picks[0]
 	rank := make(map[int]int, len(picks))
 	for i, p := range picks {
 		if _, ok := rank[p.passage]; !ok {
@@ -97,6 +100,23 @@ func (w *Writer) compose(d *Draft, q *inquiry, picks []pick) {
 		}
 		return a.start - b.start
 	})
+	at := slices.IndexFunc(picks, func(p pick) bool { return p.passage == best.passage && p.start == best.start })
+	if best.kind != sentence.Prose {
+		return
+	}
+	from := at
+	body := q.passages[best.passage].Text
+	for from > 0 && strings.TrimSpace(body[picks[from-1].end:picks[from].start]) == "" {
+		from--
+	}
+	lead := slices.Clone(picks[from : at+1])
+	copy(picks[len(lead):], slices.Clone(picks[:from]))
+	copy(picks, lead)
+}
+
+// compose writes the picked sentences, each with its marker.
+func (w *Writer) compose(d *Draft, q *inquiry, picks []pick) {
+	q.arrange(picks)
 	items := len(picks) > 1
 	for _, p := range picks {
 		items = items && p.kind == sentence.Item

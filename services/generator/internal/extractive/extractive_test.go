@@ -109,6 +109,23 @@ func TestAtMostFourSentencesAndNoneTwice(t *testing.T) {
 	}
 }
 
+func TestTheBestSentenceLeads(t *testing.T) {
+	t.Parallel()
+	from := []corpus.Passage{{
+		ID: "g", Title: "Guide", Score: 1,
+		Text: "You may work from home once your probation is over. Ask your lead. Probation lasts six months. The company pays for probation courses.",
+	}}
+	d, ok := writer().Write("How long does probation last?", from)
+	if !ok || !strings.HasPrefix(d.Text, "Probation lasts six months. [1]") || d.Citations[0].Quote != "Probation lasts six months." {
+		t.Errorf("answer %q", d.Text)
+	}
+	table := []corpus.Passage{{ID: "h", Title: "Hotels", Score: 1, Text: "The company pays for a hotel up to these rates:\n\n| City | Rate |\n| --- | --- |\n| Oslo | 190 euros |\n| Hamburg | 150 euros |"}}
+	d, ok = writer().Write("What is the hotel rate that the company pays in Oslo?", table)
+	if oslo := strings.Index(d.Text, "Oslo – 190"); !ok || oslo < 0 || strings.Contains(d.Text, "Hamburg") || strings.Contains(d.Text, "pays") && strings.Index(d.Text, "pays") > oslo {
+		t.Errorf("answer %q", d.Text)
+	}
+}
+
 func TestAskedFor(t *testing.T) {
 	t.Parallel()
 	for q, want := range map[string]asks{

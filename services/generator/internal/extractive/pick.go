@@ -27,15 +27,43 @@ func (q *inquiry) pick(w Weights) []pick {
 			break
 		}
 		p, sentences := q.withPredecessor(c)
-		if used+sentences > MaxSentences || repeats(out, p) {
+		lead, needed := c.introduction(out)
+		if needed {
+			sentences++
+		}
+		if used+sentences > MaxSentences || repeats(out, p) || ranked[0].outdoes(c) {
 			continue
 		}
 		out = append(out, p)
+		if needed {
+			out = append(out, lead)
+		}
 		if used += sentences; used == MaxSentences {
 			break
 		}
 	}
 	return out
+}
+
+// outdoes reports whether another row or item below the same introduction
+// has fewer of the question's words than this one: then it is not the one asked for.
+func (c *candidate) outdoes(other *candidate) bool {
+	return c.intro >= 0 && other.intro == c.intro && other.passage == c.passage && other.own < c.own
+}
+
+// introduction returns the sentence that introduces a row or an item, unless it is picked already.
+func (c *candidate) introduction(picked []pick) (lead pick, needed bool) {
+	if c.intro < 0 {
+		return pick{}, false
+	}
+	s := c.spans[c.intro]
+	lead = pick{passage: c.passage, start: s.Start, end: s.End, kind: s.Kind}
+	for _, p := range picked {
+		if p.passage == lead.passage && p.start == lead.start {
+			return pick{}, false
+		}
+	}
+	return lead, true
 }
 
 // withPredecessor returns the candidate's pick: a sentence that begins by

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/lexical"
@@ -65,6 +66,10 @@ type candidate struct {
 	span    sentence.Span
 	spans   []sentence.Span
 	terms   []lexical.Term
+	// intro is the sentence with a colon that introduces this row or item; -1: none.
+	intro int
+	// own is the share of the question's words in the sentence alone.
+	own float64
 
 	overlap, previous, next, heading, retrieval, cue, dense float64
 
@@ -187,17 +192,25 @@ func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
 	if bestScore > 0 {
 		retrieval = max(p.Score, 0) / bestScore
 	}
+	intro := -1
 	for k, s := range t.spans {
 		body := s.Of(p.Text)
 		if s.Kind == sentence.Heading {
 			heading = shares[k]
 			continue
 		}
+		if s.Kind == sentence.Prose {
+			intro = -1
+		}
+		if introduces(t.spans, k, body) {
+			intro = k
+			continue
+		}
 		if s.Kind == sentence.Code || !usable(body) {
 			continue
 		}
 		c := &candidate{
-			passage: i, index: k, span: s, spans: t.spans, terms: t.each[k],
+			passage: i, index: k, span: s, spans: t.spans, terms: t.each[k], intro: intro, own: shares[k],
 			overlap: shares[k], heading: max(title, heading), retrieval: retrieval, cue: q.asks.met(body, q.question),
 		}
 		if k > 0 && t.spans[k-1].Kind != sentence.Heading {
@@ -207,6 +220,9 @@ func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
 				c.overlap = max(c.overlap, words.share(merge(t.each[k-1], t.each[k])))
 			}
 		}
+		if intro >= 0 {
+			c.overlap = max(c.overlap, words.share(merge(t.each[intro], t.each[k])))
+		}
 		if k+1 < len(t.spans) {
 			c.next = shares[k+1]
 		}
@@ -215,6 +231,20 @@ func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
 		}
 		q.candidates = append(q.candidates, c)
 	}
+}
+
+// introduces reports whether a sentence only introduces the rows or items
+// that follow: it ends with a colon, and says nothing without them.
+func introduces(spans []sentence.Span, k int, body string) bool {
+	if !strings.HasSuffix(body, ":") && !strings.HasSuffix(body, "：") {
+		return false
+	}
+	for _, s := range spans[k+1:] {
+		if s.Kind != sentence.Heading {
+			return s.Kind == sentence.Row || s.Kind == sentence.Item
+		}
+	}
+	return false
 }
 
 // merge returns the union of two sorted lists of terms.

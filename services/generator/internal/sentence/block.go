@@ -34,40 +34,60 @@ func blocks(text string) []block {
 		}
 		line := text[start:end]
 		bare := strings.TrimSpace(line)
+		indent := start + strings.Index(line, bare)
+		kind, skip := classify(bare)
 		switch {
 		case fence != "":
 			out[len(out)-1].end = end
 			if strings.HasPrefix(bare, fence) {
 				fence, open = "", false
 			}
-		case strings.HasPrefix(bare, "```") || strings.HasPrefix(bare, "~~~"):
+		case kind == Code:
 			fence = bare[:3]
 			begin(block{start: start, end: end, kind: Code, lines: 1})
 		case bare == "" || ruler(bare):
 			open = false
-		case bare[0] == '#' && strings.HasPrefix(strings.TrimLeft(bare, "#"), " "):
-			begin(block{start: start + strings.Index(line, bare) + len(bare) - len(strings.TrimLeft(bare, "# ")), end: end, kind: Heading, lines: 1})
-			open = false
-		case row(bare):
-			begin(block{start: start, end: end, kind: Row, lines: 1})
-			open = false
-		case bullet(bare) > 0:
-			begin(block{start: start + strings.Index(line, bare) + bullet(bare), end: end, kind: Item, lines: 1})
+			tableHead(out, bare)
+		case kind != Prose:
+			begin(block{start: indent + skip, end: end, kind: kind, lines: 1})
+			open = kind == Item
 		case open:
 			last := &out[len(out)-1]
 			last.end = end
 			last.lines++
 		default:
-			skip := 0
-			if strings.HasPrefix(bare, "> ") {
-				skip = 2
-			}
-			begin(block{start: start + strings.Index(line, bare) + skip, end: end, kind: Prose, lines: 1})
+			begin(block{start: indent + skip, end: end, kind: Prose, lines: 1})
 		}
 		start = next
 	}
 	titles(text, out)
 	return out
+}
+
+// classify returns what a trimmed line begins, and how many bytes of it are decoration.
+func classify(line string) (kind Kind, skip int) {
+	switch {
+	case strings.HasPrefix(line, "```"), strings.HasPrefix(line, "~~~"):
+		return Code, 0
+	case line == "" || ruler(line):
+		return Prose, 0
+	case line[0] == '#' && strings.HasPrefix(strings.TrimLeft(line, "#"), " "):
+		return Heading, len(line) - len(strings.TrimLeft(line, "# "))
+	case row(line):
+		return Row, 0
+	case bullet(line) > 0:
+		return Item, bullet(line)
+	case strings.HasPrefix(line, "> "):
+		return Prose, 2
+	}
+	return Prose, 0
+}
+
+// tableHead makes a heading of the row above a line that only draws a table.
+func tableHead(all []block, line string) {
+	if n := len(all); n > 0 && all[n-1].kind == Row && strings.Contains(line, "|") {
+		all[n-1].kind = Heading
+	}
 }
 
 // maxTitle is how long, in runes, a line without end mark is at most to be taken for a heading.

@@ -15,7 +15,7 @@ type Kind uint8
 // The kinds of blocks.
 const (
 	Prose Kind = iota
-	// Heading is a heading, or a short line that stands above a block like one.
+	// Heading is a heading, a short line that stands above a block like one, or the head of a table.
 	Heading
 	// Item is (a sentence of) a list item, without its bullet.
 	Item

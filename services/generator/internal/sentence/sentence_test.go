@@ -46,7 +46,7 @@ func TestSplit(t *testing.T) {
 		"markdown heading":  {"# Install it\nRun make. Wait.", []string{"# Install it", "Run make.", "Wait."}},
 		"plain heading":     {"Opening hours\n\nWe open at nine.", []string{"# Opening hours", "We open at nine."}},
 		"list":              {"- first thing. more\n- second\n  goes on\n1. third", []string{"- first thing. more", "- second\n  goes on", "- third"}},
-		"table":             {"| a | b |\n|---|---|\n| 1 | 2. X |", []string{"| | a | b |", "| | 1 | 2. X |"}},
+		"table":             {"| a | b |\n|---|---|\n| 1 | 2. X |", []string{"# | a | b |", "| | 1 | 2. X |"}},
 		"code is left":      {"Do:\n\n```go\na. B. C\n\n# d\n```\nDone.", []string{"Do:", "` ```go\na. B. C\n\n# d\n```", "Done."}},
 		"open code":         {"```\nx. Y", []string{"` ```\nx. Y"}},
 		"quote":             {"> It is so. Yes.", []string{"It is so.", "Yes."}},
