@@ -261,3 +261,21 @@ func TestOneChatTooManyIs503(t *testing.T) {
 	}
 	(<-first).problem(t, http.StatusGatewayTimeout, "deadline_exceeded")
 }
+
+func TestARepetitionPublishesWhatItsFirstAskerCouldNot(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	asked := s.workers(complete("At last."))
+	g := s.serve()
+	// As if the gateway that accepted it had died before it published.
+	in := ask{question: "Lost?"}
+	asked0 := time.Now().Add(-republishAfter - time.Second)
+	_, _, err := s.chats.Accept(t.Context(), conversation.Question{
+		Caller: anonymous().caller(), ID: corpus.DeriveID("chat/key", "default", localOwner, "k", "0"), Digest: in.digest(), Text: in.question,
+		AskedAt: asked0, Deadline: asked0.Add(time.Minute),
+	})
+	must(t, err)
+	if a := g.ask(t, `{"question":"Lost?"}`, header{"Idempotency-Key": "k"}); a.Answer != "At last." || asked.Load() != 1 {
+		t.Fatalf("%+v", a)
+	}
+}

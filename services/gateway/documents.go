@@ -1,13 +1,11 @@
 package gateway
 
 import (
-	"encoding/json"
 	"io"
 	"log/slog"
 	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -373,57 +371,4 @@ func (r *request) publish(tenant string, work event.Payload) {
 
 func (r *request) publishChange(doc corpus.Document) {
 	r.publish(doc.Tenant, event.DocumentChanged{ID: doc.ID, Revision: doc.UpdatedAt.UnixMicro()})
-}
-
-// describing is what a caller may say about a document.
-type describing struct {
-	Title    string
-	Source   string
-	Metadata map[string]any
-	ACL      []string
-}
-
-// Bounds of what describes a document.
-const (
-	maxTitleRunes    = 500
-	maxSourceBytes   = 2048
-	maxACL           = 256
-	maxFilenameBytes = 255
-)
-
-func (d describing) check() error {
-	if n := len([]rune(d.Title)); n > maxTitleRunes {
-		return fault.Invalidf("invalid_title", "title has %d characters; the limit is %d", n, maxTitleRunes).WithField("title")
-	}
-	if strings.ContainsFunc(d.Title, isControl) {
-		return fault.Invalidf("invalid_title", "title holds control characters").WithField("title")
-	}
-	if err := checkSource(d.Source); err != nil {
-		return err
-	}
-	if d.ACL != nil && len(d.ACL) == 0 {
-		return fault.Invalidf("invalid_acl", `acl is empty, so nobody could see the document; leave it out or use ["*"]`).WithField("acl")
-	}
-	if len(d.ACL) > maxACL {
-		return fault.Invalidf("invalid_acl", "acl lists %d principals; the limit is %d", len(d.ACL), maxACL).WithField("acl")
-	}
-	for _, p := range d.ACL {
-		if err := corpus.CheckPrincipal(p); err != nil {
-			return err
-		}
-	}
-	return corpus.CheckMetadata(d.Metadata)
-}
-
-func isControl(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }
-
-// parseJSONField reads a form or query field that holds JSON.
-func parseJSONField(name, text string, into any) error {
-	if text == "" {
-		return nil
-	}
-	if err := checkJSON([]byte(text)); err != nil {
-		return fault.Invalidf("invalid_"+name, "%s is not valid JSON", name).WithField(name).WithCause(err)
-	}
-	return decodeField(field{name, into}, json.RawMessage(text))
 }

@@ -211,8 +211,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "gateway listens", slog.String("addr", s.Addr()))
 	select {
 	case <-ctx.Done():
-		err = s.drain(root, endWork)
-		_ = <-served // it ends with the listener, with an error that says so
+		err = errors.Join(s.drain(root, endWork), <-served) // serving ends with the listener
 	case err = <-served:
 		err = errors.Join(fmt.Errorf("serve: %w", err), s.drain(root, endWork))
 	}
@@ -236,6 +235,11 @@ func (s *Service) drain(root context.Context, endWork context.CancelCauseFunc) e
 	if !s.emptied(flush) {
 		s.log.WarnContext(root, "connections are cut off", slog.Int("open", s.ln.count()))
 		s.ln.closeAll()
+		cut, done := context.WithTimeout(context.WithoutCancel(root), flushTime)
+		defer done()
+		if !s.emptied(cut) {
+			s.log.WarnContext(root, "handlers outlast their connections", slog.Int("open", s.ln.count()))
+		}
 	}
 	s.work.Wait()
 	return err

@@ -4,18 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"mime"
 	"mime/multipart"
 	"net/http"
-	"net/url"
-	"path"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
@@ -369,62 +365,4 @@ func (r *request) dropUnlessAccepted(u *upload) {
 		}
 	}
 	r.drop(u)
-}
-
-// mediaTypeOf returns a declared media type, when it is one. Extraction
-// decides by content; this is what a download is labelled with.
-func mediaTypeOf(declared string) string {
-	kind, params, err := mime.ParseMediaType(declared)
-	if err != nil || kind == "application/x-www-form-urlencoded" || len(declared) > 255 {
-		return fiber.MIMEOctetStream
-	}
-	return mime.FormatMediaType(kind, params)
-}
-
-// cleanFilename returns the last element of a path, of whatever system,
-// without what is not shown. It is for people only and never becomes a path.
-func cleanFilename(name string) string {
-	name = strings.ToValidUTF8(name, "")
-	name = strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) || unicode.Is(unicode.Cf, c) {
-			return -1
-		}
-		return c
-	}, name)
-	name = path.Base(strings.ReplaceAll(name, `\`, "/"))
-	if name == "." || name == ".." || name == "/" {
-		return ""
-	}
-	for len(name) > maxFilenameBytes {
-		_, size := utf8.DecodeLastRuneInString(name)
-		name = name[:len(name)-size]
-	}
-	return strings.TrimSpace(name)
-}
-
-// checkSource accepts a URL that a person may follow from a citation.
-func checkSource(source string) error {
-	if source == "" {
-		return nil
-	}
-	bad := func(why string) error {
-		return fault.Invalidf("invalid_source", "source %s", why).WithField("source")
-	}
-	if len(source) > maxSourceBytes {
-		return bad(fmt.Sprintf("has %d bytes; the limit is %d", len(source), maxSourceBytes))
-	}
-	for _, c := range source {
-		if !unicode.IsPrint(c) || c == ' ' {
-			return bad("holds blanks or characters that cannot be printed; encode them with %")
-		}
-	}
-	u, err := url.Parse(source)
-	if err != nil || u.Scheme == "" {
-		return bad("is not a URL with a scheme, such as https://example.com/page")
-	}
-	switch strings.ToLower(u.Scheme) {
-	case "javascript", "data", "vbscript", "blob":
-		return bad("has a scheme that a page could run; use https, or another that names a place")
-	}
-	return nil
 }

@@ -1,0 +1,212 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+
+	"github.com/ragbus/ragbus/pkg/conversation"
+	"github.com/ragbus/ragbus/pkg/reply"
+)
+
+func TestEveryGatewayTellsTheSameFromEveryPlace(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	pieces := make([]string, 40)
+	for i := range pieces {
+		pieces[i] = fmt.Sprintf("piece %d ", i)
+	}
+	s.workers(complete(pieces...))
+	g, other := s.serve(), s.serve()
+	all := g.askStreaming(nil).rest()
+	id := startedID(t, all[0])
+	for _, last := range []int{0, 1, 2, 3, 17, len(all) - 2, len(all) - 1} {
+		if diff := cmp.Diff(fmt.Sprint(all[last:]), fmt.Sprint(other.reopen(id, last).rest())); diff != "" {
+			t.Fatalf("after %d: %s", last, diff)
+		}
+	}
+	// Who has everything gets the end again, whatever else was read.
+	if got := names(other.reopen(id, len(all)).rest()); got != "done" {
+		t.Fatal(got)
+	}
+	// Who claims more than there is starts over.
+	over := other.reopen(id, 1000).rest()
+	if got := names(over); got != "restart,sources,delta,citation,done" || over[0].id != 1001 || text(t, over) != strings.Join(pieces, "") {
+		t.Fatal(over)
+	}
+}
+
+func TestAReaderGoesOnAtAnotherGatewayWhileTheAnswerIsMade(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	more := make(chan struct{})
+	s.workers(func(w *work) {
+		w.sources("p1", "p2")
+		out := w.writer(reply.Generate, 1)
+		must(t, out.Delta("one "))
+		must(t, out.Delta("two "))
+		select {
+		case <-more:
+		case <-w.ctx.Done():
+			return
+		}
+		must(t, out.Delta("three"))
+		w.finish(out, w.answerOf("one two three"), "p1", "p2")
+	})
+	g, other := s.serve(), s.serve()
+	r := g.askStreaming(nil)
+	before := []sseEvent{r.want("started"), r.want("sources"), r.want("delta")}
+	r.close()
+	second := other.reopen(startedID(t, before[0]), before[2].id)
+	next := second.want("delta")
+	close(more)
+	after := append([]sseEvent{next}, second.rest()...)
+	countUp(t, slices.Concat(before, after))
+	if got := text(t, slices.Concat(before, after)); got != "one two three" {
+		t.Fatalf("%q", got)
+	}
+	if got := names(after); got != "delta,delta,done" {
+		t.Fatal(got)
+	}
+}
+
+func TestASecondAttemptStartsOver(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(func(w *work) {
+		w.sources("p1", "p2")
+		first := w.writer(reply.Generate, 1)
+		must(t, first.Delta("wrong "))
+		must(t, first.Delta("way"))
+		second := w.writer(reply.Generate, 2)
+		must(t, second.Delta("right "))
+		must(t, first.Delta("!!")) // a straggler of the first attempt
+		must(t, second.Delta("way"))
+		w.finish(second, w.answerOf("right way"), "p1", "p2")
+	})
+	g, other := s.serve(), s.serve()
+	events := g.askStreaming(nil).rest()
+	if got := names(events); got != "started,sources,delta,delta,restart,sources,delta,delta,done" {
+		t.Fatal(got)
+	}
+	if got := text(t, events); got != "right way" {
+		t.Fatalf("%q", got)
+	}
+	countUp(t, events)
+	if diff := cmp.Diff(fmt.Sprint(events[3:]), fmt.Sprint(other.reopen(startedID(t, events[0]), 3).rest())); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+func TestAGapIsHealedFromTheRecordOfFrames(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(func(w *work) {
+		w.sources("p1", "p2")
+		out := w.writer(reply.Generate, 1)
+		must(t, out.Delta("a"))
+		// One frame reaches the broker's record but not the gateway: it went
+		// to the subject of another gateway.
+		lost := &nats.Msg{
+			Subject: reply.Subject("elsewhere", w.ask.ID), Header: nats.Header{reply.HeaderFrame: {"generate/1/2/delta"}}, Data: []byte("b"),
+		}
+		must(t, s.bus.NATS.PublishMsg(lost))
+		after := &nats.Msg{Subject: w.event.ReplyTo, Header: nats.Header{reply.HeaderFrame: {"generate/1/3/delta"}}, Data: []byte("c")}
+		must(t, s.bus.NATS.PublishMsg(after))
+		a := w.answerOf("abc")
+		a.Sources = nil
+		data, err := json.Marshal(a)
+		must(t, err)
+		end := &nats.Msg{Subject: w.event.ReplyTo, Header: nats.Header{reply.HeaderFrame: {"generate/1/4/end"}}, Data: data}
+		must(t, s.bus.NATS.PublishMsg(end))
+	})
+	events := s.serve().askStreaming(nil).rest()
+	if got := names(events); got != "started,sources,delta,delta,delta,done" || text(t, events) != "abc" {
+		t.Fatal(events)
+	}
+	countUp(t, events)
+}
+
+func TestWhatTheBrokerLostIsReadFromTheConversation(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(func(w *work) {
+		w.sources("p1", "p2")
+		out := w.writer(reply.Generate, 1)
+		must(t, out.Delta("half "))
+		gap := &nats.Msg{Subject: w.event.ReplyTo, Header: nats.Header{reply.HeaderFrame: {"generate/1/7/delta"}}, Data: []byte("x")}
+		must(t, s.bus.NATS.PublishMsg(gap))
+		w.finish(out, w.answerOf("half and half"), "p1", "p2")
+	})
+	g := s.serve()
+	events := g.askStreaming(nil).rest()
+	if got := names(events); got != "started,sources,delta,restart,sources,delta,citation,done" || text(t, events) != "half and half" {
+		t.Fatal(events)
+	}
+	if a := g.ask(t, `{"question":"Why again?"}`); a.Answer != "half and half" || len(a.Sources) < 10 {
+		t.Fatalf("%+v", a)
+	}
+}
+
+func TestAnOldAnswerIsStreamedFromTheConversation(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(complete("Long ", "ago."))
+	g := s.serve()
+	first := g.askStreaming(nil).rest()
+	id := startedID(t, first[0])
+	stream, err := s.bus.JS.Stream(t.Context(), "RAG_FRAMES")
+	must(t, err)
+	must(t, stream.Purge(t.Context())) // as after five minutes
+	events := g.reopen(id, 0).rest()
+	if got := names(events); got != "started,sources,delta,citation,done" || text(t, events) != "Long ago." {
+		t.Fatal(events)
+	}
+	countUp(t, events)
+	resumed := g.reopen(id, 3).rest()
+	if got := names(resumed); got != "restart,sources,delta,citation,done" || text(t, resumed) != "Long ago." || resumed[0].id != 4 {
+		t.Fatal(resumed)
+	}
+}
+
+func TestAStreamWithoutAnAnswerEndsWithAnError(t *testing.T) {
+	t.Parallel()
+	g := newStack(t).serve()
+	r := g.open(http.MethodPost, "/v1/chat", `{"question":"Why?","stream":true,"deadline_ms":1000}`, nil)
+	events := r.rest()
+	if got := names(events); got != "started,error" {
+		t.Fatal(got)
+	}
+	var p Problem
+	must(t, json.Unmarshal([]byte(events[1].data), &p))
+	if p.Code != "deadline_exceeded" || p.Status != http.StatusGatewayTimeout || p.ChatID != startedID(t, events[0]) {
+		t.Fatalf("%+v", p)
+	}
+	if got := names(g.reopen(p.ChatID, 0).rest()); got != "started,error" {
+		t.Fatal(got)
+	}
+}
+
+func TestAStreamCannotBeReadByItsIdAlone(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	g := s.serve()
+	turn, _, err := s.chats.Accept(t.Context(), conversation.Question{
+		Caller: conversation.Caller{Tenant: "default", Owner: "another"}, ID: "theirs", Digest: "d", Text: "Secret?",
+		AskedAt: time.Now(), Deadline: time.Now().Add(time.Minute),
+	})
+	must(t, err)
+	for _, path := range []string{"/v1/chat/theirs", "/v1/chat/theirs/stream"} {
+		g.get(path).problem(t, http.StatusNotFound, "chat_not_found")
+	}
+	g.do(http.MethodDelete, "/v1/chat/theirs", nil, nil).problem(t, http.StatusNotFound, "chat_not_found")
+	g.get("/v1/conversations/"+turn.Question.ConversationID).problem(t, http.StatusNotFound, "conversation_not_found")
+	g.get("/v1/conversations/"+turn.Question.ConversationID+"/messages").problem(t, http.StatusNotFound, "conversation_not_found")
+}
