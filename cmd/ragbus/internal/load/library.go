@@ -74,19 +74,54 @@ func (l *Library) random(kind, n int) *rand.Rand {
 	return rand.New(rand.NewPCG(l.seed+uint64(kind)<<32, uint64(n))) //nolint:gosec // repeatable, not secret
 }
 
-// section returns the sentences of one section.
+// fact is a sentence that a question can be asked about.
+type fact struct {
+	thing, place, done, person string
+	year                       int
+}
+
+// facts are how many sentences of a section say something.
+const facts = 4
+
+// fact returns the i-th fact of a section.
+func (l *Library) fact(section, i int) fact {
+	r := l.random(3, section*facts+i)
+	things := []string{"bridge", "library", "harbour", "school", "railway", "theatre", "museum", "hospital", "market", "tower", "canal", "mill"}
+	done := []string{"finished", "rebuilt", "opened", "sold", "moved", "painted", "repaired", "closed"}
+	return fact{
+		thing: things[r.IntN(len(things))], done: done[r.IntN(len(done))], year: 1700 + r.IntN(320),
+		place: title(l.words[r.IntN(len(l.words))]), person: title(l.words[r.IntN(len(l.words))]),
+	}
+}
+
+func title(word string) string { return strings.ToUpper(word[:1]) + word[1:] }
+
+func (f fact) sentence() string {
+	return fmt.Sprintf("The %s of %s was %s by the engineer %s in the year %d.", f.thing, f.place, f.done, f.person, f.year)
+}
+
+func (f fact) question() string {
+	return fmt.Sprintf("In which year was the %s of %s %s by the engineer %s?", f.thing, f.place, f.done, f.person)
+}
+
+// section returns the sentences of one section: a few facts among words.
 func (l *Library) section(n int) []string {
 	r := l.random(1, n)
 	between := glue()
 	var out []string
 	for size := 0; size < sectionLength; {
+		if len(out)%2 == 1 && len(out) < 2*facts {
+			out = append(out, l.fact(n, len(out)/2).sentence())
+			size += len(out[len(out)-1]) + 1
+			continue
+		}
 		var b strings.Builder
 		length := 9 + r.IntN(8)
 		for i := range length {
 			w := l.word(r)
 			switch {
 			case i == 0:
-				w = strings.ToUpper(w[:1]) + w[1:]
+				w = title(w)
 			case i%3 == 1 && i < length-1:
 				w = between[r.IntN(len(between))]
 			}
@@ -126,13 +161,8 @@ func (l *Library) Document(n int) Document {
 	return Document{ID: fmt.Sprintf("book-%05d", n), Markdown: b.String(), Sections: last - first}
 }
 
-// Question returns the n-th question: half of the words of one sentence of
-// the library and two other words, so that no two questions are alike.
+// Question returns the n-th question, about a fact of some section.
 func (l *Library) Question(n int) string {
 	r := l.random(2, n)
-	sentences := l.section(r.IntN(l.sections))
-	words := strings.Fields(strings.TrimSuffix(sentences[r.IntN(len(sentences))], "."))
-	r.Shuffle(len(words), func(i, j int) { words[i], words[j] = words[j], words[i] })
-	words = append(words[:len(words)/2], l.word(r), l.word(r))
-	return "What is said about " + strings.ToLower(strings.Join(words, " ")) + "?"
+	return l.fact(r.IntN(l.sections), r.IntN(facts)).question()
 }
