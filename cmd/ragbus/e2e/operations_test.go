@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -31,15 +32,11 @@ func operations(a api, _ Shape) {
 	if v := decode[map[string]string](a.get("/version").want(http.StatusOK)); v["version"] == "" || v["go"] == "" {
 		a.t.Errorf("the version is %v", v)
 	}
-	spec := decode[struct {
-		OpenAPI    string                    `json:"openapi"`
-		Info       map[string]any            `json:"info"`
-		Paths      map[string]map[string]any `json:"paths"`
-		Components any                       `json:"components"`
-		Servers    any                       `json:"servers"`
-		Tags       any                       `json:"tags"`
-		Security   any                       `json:"security"`
-	}](a.get("/openapi.json").want(http.StatusOK))
+	var spec struct {
+		OpenAPI string                     `json:"openapi"`
+		Paths   map[string]json.RawMessage `json:"paths"`
+	}
+	must(a.t, json.Unmarshal(a.get("/openapi.json").want(http.StatusOK).body, &spec))
 	if !strings.HasPrefix(spec.OpenAPI, "3.") {
 		a.t.Errorf("the description is OpenAPI %q", spec.OpenAPI)
 	}
