@@ -54,16 +54,15 @@ type Deps struct {
 
 // Service is a generator. Make one with [New] and call Run once.
 type Service struct {
-	cfg      Config
-	store    conversation.Store
-	model    llm.Model
-	frames   reply.Publisher
-	cancels  *reply.CancelListener
-	checker  *answer.Checker
-	extract  *extractive.Writer
-	log      *slog.Logger
-	worker   *worker.Worker
-	boundary func() string
+	cfg     Config
+	store   conversation.Store
+	model   llm.Model
+	frames  reply.Publisher
+	cancels *reply.CancelListener
+	checker *answer.Checker
+	extract *extractive.Writer
+	log     *slog.Logger
+	worker  *worker.Worker
 }
 
 // New returns a service that is not running yet, and every reason why it could not work.

@@ -264,7 +264,8 @@ func note(last *llm.Delta, resp *genai.GenerateContentResponse) string {
 
 // finish reads Gemini's finish reason; "" when the event has none.
 func finish(reason genai.FinishReason) llm.Finish {
-	switch reason { //nolint:exhaustive // what is not named here ended the answer early for reasons of no use to the asker
+	// What is not named here ended the answer early for reasons of no use to the asker
+	switch reason {
 	case "", genai.FinishReasonUnspecified:
 		return ""
 	case genai.FinishReasonStop:

@@ -22,16 +22,16 @@ func contents(r llm.Request) []*genai.Content {
 
 func (m *Model) settings(r llm.Request) *genai.GenerateContentConfig {
 	s := &genai.GenerateContentConfig{
-		MaxOutputTokens: int32(min(m.cfg.MaxTokens, 1<<20)), //nolint:gosec // bounded on this line
+		MaxOutputTokens: int32(min(m.cfg.MaxTokens, 1<<20)),
 		Temperature:     genai.Ptr[float32](DefaultTemperature),
 		StopSequences:   r.Stop,
 		ThinkingConfig:  thinking(m.cfg.Model),
 	}
 	if r.MaxTokens > 0 {
-		s.MaxOutputTokens = int32(min(r.MaxTokens, 1<<20)) //nolint:gosec // bounded on this line
+		s.MaxOutputTokens = int32(min(r.MaxTokens, 1<<20))
 	}
 	if r.Temperature != nil {
-		s.Temperature = genai.Ptr(float32(*r.Temperature))
+		s.Temperature = new(float32(*r.Temperature))
 	}
 	if r.System != "" {
 		s.SystemInstruction = genai.NewContentFromText(r.System, genai.RoleUser)

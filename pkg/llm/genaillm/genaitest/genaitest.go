@@ -166,8 +166,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, Error{Code: 404, Status: "NOT_FOUND", Message: "Not Found"}, 404)
 	case r.Header.Get("X-Goog-Api-Key") != Key:
 		// The real service does not repeat the key; a careless proxy does, and so does this one.
-		fail(w, Error{Code: 400, Status: "INVALID_ARGUMENT", Reason: "API_KEY_INVALID",
-			Message: "API key not valid: " + r.Header.Get("X-Goog-Api-Key")}, 400)
+		fail(w, Error{
+			Code: 400, Status: "INVALID_ARGUMENT", Reason: "API_KEY_INVALID",
+			Message: "API key not valid: " + r.Header.Get("X-Goog-Api-Key"),
+		}, 400)
 	default:
 		s.play(w, r, s.script(in))
 	}

@@ -42,7 +42,6 @@ type Parser struct {
 	partial []byte          // an incomplete rune
 	ticks   int             // backticks in a row
 	fenced  bool
-	fenceOK bool // the line has only spaces so far
 
 	out       strings.Builder
 	abstained bool

@@ -103,7 +103,7 @@ func canonical(number string) string {
 	var marks []mark
 	for _, r := range number {
 		if d := digit(r); d >= 0 {
-			digits = append(digits, byte('0'+d)) //nolint:gosec // a digit
+			digits = append(digits, byte('0'+d))
 			continue
 		}
 		marks = append(marks, mark{len(digits), r})

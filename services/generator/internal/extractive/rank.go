@@ -53,7 +53,6 @@ type inquiry struct {
 	question   string
 	passages   []corpus.Passage
 	asks       asks
-	numbers    []string
 	candidates []*candidate
 	cover      []float64 // by passage
 	languages  []lexical.Language

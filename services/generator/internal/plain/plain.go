@@ -21,7 +21,8 @@ func Visible(text string) string {
 	b.Grow(len(text))
 	last := rune(0)
 	for _, r := range text {
-		if suspicious(r) && !(r == '\u200d' || r == '\u200c') || (r == '\u200d' || r == '\u200c') && !joins(last) {
+		joiner := r == '\u200d' || r == '\u200c'
+		if !joiner && suspicious(r) || joiner && !joins(last) {
 			continue
 		}
 		if r != utf8.RuneError {
