@@ -42,13 +42,13 @@ func run() int {
 	vars := config.Environ(os.Environ())
 	std := cli.IO{
 		Vars: vars, Out: os.Stdout, Err: os.Stderr,
-		Colour: term.IsTerminal(int(os.Stdout.Fd())) && vars["NO_COLOR"] == "", //nolint:gosec // a descriptor fits an int
+		Colour: term.IsTerminal(int(os.Stdout.Fd())) && vars["NO_COLOR"] == "",
 	}
 	return cli.Run(ctx, std, os.Args[1:], version, serve, server.Settings)
 }
 
 func serve(ctx context.Context, vars config.Vars, out, log io.Writer, withSample bool) error {
-	o := server.Options{Version: version, Out: out, Log: log, Terminal: term.IsTerminal(int(os.Stderr.Fd()))} //nolint:gosec // a descriptor fits an int
+	o := server.Options{Version: version, Out: out, Log: log, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}
 	if withSample {
 		library, err := fs.Sub(sample, "sample")
 		if err != nil {

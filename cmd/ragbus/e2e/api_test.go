@@ -24,6 +24,9 @@ type api struct {
 	http *http.Client
 }
 
+// requestID names the header that carries a request's id both ways.
+const requestID = "X-Request-ID"
+
 // header is a request's, given as name, value, name, value…
 type header []string
 
@@ -117,7 +120,7 @@ func (r reply) problem(status int, code string) {
 	if kind := r.header.Get("Content-Type"); kind != "application/problem+json" {
 		r.t.Errorf("%s: the problem is sent as %q", r.what, kind)
 	}
-	if p.Code != code || p.Status != status || p.Type == "" || p.Title == "" || p.Detail == "" || p.RequestID != r.header.Get("X-Request-Id") {
+	if p.Code != code || p.Status != status || p.Type == "" || p.Title == "" || p.Detail == "" || p.RequestID != r.header.Get(requestID) {
 		r.t.Errorf("%s: the problem is %s, want the code %q and all fields", r.what, r.body, code)
 	}
 }

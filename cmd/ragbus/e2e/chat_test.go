@@ -98,9 +98,9 @@ func chats(a api, _ Shape) {
 	}
 }
 
-// wellFormed checks the events of a stream read from the one with the number
-// first, and returns the answer that ends it.
-func wellFormed(t testing.TB, events []sent, first int) answer {
+// wellFormed checks the events of a stream read from its beginning and
+// returns the answer that ends it.
+func wellFormed(t testing.TB, events []sent) answer {
 	t.Helper()
 	if len(events) == 0 {
 		t.Fatal("the stream is empty")
@@ -110,8 +110,8 @@ func wellFormed(t testing.TB, events []sent, first int) answer {
 	var cites []citation
 	var sources []passage
 	for i, e := range events {
-		if e.ID != first+i {
-			t.Errorf("event %d (%s) has the id %d, not %d", i, e.Name, e.ID, first+i)
+		if e.ID != i+1 {
+			t.Errorf("event %d (%s) has the id %d", i+1, e.Name, e.ID)
 		}
 		if (e.Name == "done" || e.Name == "error") != (i == len(events)-1) {
 			t.Errorf("%s is event %d of %d", e.Name, i+1, len(events))
@@ -134,9 +134,6 @@ func wellFormed(t testing.TB, events []sent, first int) answer {
 		t.Fatalf("the stream ended with %+v", last)
 	}
 	r := parse[answer](t, last.Data)
-	if first > 1 {
-		return r
-	}
 	begun := parse[struct {
 		ID             string `json:"id"`
 		ConversationID string `json:"conversation_id"`
@@ -162,7 +159,7 @@ func streams(a api, s Shape) {
 	a.indexed("stream-facts", strings.ReplaceAll(facts, "Quellmar", "Streammar"), "collection", "streams")
 	request := map[string]any{"question": "When was the lighthouse of Streammar built?", "collections": []string{"streams"}, "stream": true}
 	events := a.events(http.MethodPost, "/v1/chat", request, 0)
-	r := wellFormed(a.t, events, 1)
+	r := wellFormed(a.t, events)
 	cited(a, r)
 	if !strings.Contains(r.Answer, "1847") {
 		a.t.Errorf("the answer is %q", r.Answer)
@@ -184,7 +181,7 @@ func streams(a api, s Shape) {
 		ConversationID string `json:"conversation_id"`
 	}](a.t, begun[0].Data).ID
 	rest := other.events(http.MethodGet, "/v1/chat/"+id+"/stream", nil, 0, "Last-Event-ID", "1")
-	if r := wellFormed(a.t, append(begun, rest...), 1); !strings.Contains(r.Answer, "eighteen") {
+	if r := wellFormed(a.t, append(begun, rest...)); !strings.Contains(r.Answer, "eighteen") {
 		a.t.Errorf("the answer is %q", r.Answer)
 	}
 	a.do(http.MethodGet, "/v1/chat/"+id+"/stream", nil, "Last-Event-ID", "x").problem(http.StatusBadRequest, "invalid_last_event_id")
@@ -215,7 +212,7 @@ func abstentions(a api, _ Shape) {
 			a.t.Errorf("%v was answered %+v", request, r)
 		}
 		request["stream"] = true
-		if s := wellFormed(a.t, a.events(http.MethodPost, "/v1/chat", request, 0), 1); s.Grounded || s.Answer != r.Answer {
+		if s := wellFormed(a.t, a.events(http.MethodPost, "/v1/chat", request, 0)); s.Grounded || s.Answer != r.Answer {
 			a.t.Errorf("streamed, the answer is %+v", s)
 		}
 	}
@@ -226,7 +223,7 @@ func idempotency(a api, _ Shape) {
 	request := map[string]any{"question": "How long does the crossing take?", "collections": []string{"keys"}}
 	first := a.ask(request, "Idempotency-Key", "key-1")
 	same(a.t, "a question asked twice", a.ask(request, "Idempotency-Key", "key-1"), first)
-	streamed := wellFormed(a.t, a.events(http.MethodPost, "/v1/chat", request, 0, "Idempotency-Key", "key-1"), 1)
+	streamed := wellFormed(a.t, a.events(http.MethodPost, "/v1/chat", request, 0, "Idempotency-Key", "key-1"))
 	same(a.t, "a question asked again, as a stream", streamed, first)
 	if other := a.ask(request, "Idempotency-Key", "key-2"); other.ID == first.ID {
 		a.t.Error("another key is the same chat")
@@ -271,7 +268,7 @@ func background(a api, _ Shape) {
 		a.t.Errorf("the answer is %+v", r)
 	}
 	// Its stream can be read afterwards.
-	same(a.t, "the chat read as a stream", wellFormed(a.t, a.events(http.MethodGet, "/v1/chat/"+q.ID+"/stream", nil, 0), 1), r)
+	same(a.t, "the chat read as a stream", wellFormed(a.t, a.events(http.MethodGet, "/v1/chat/"+q.ID+"/stream", nil, 0)), r)
 	// Cancelling what has its answer changes nothing.
 	same(a.t, "a chat cancelled too late", decode[answer](a.do(http.MethodDelete, "/v1/chat/"+q.ID, nil).want(http.StatusOK)), r)
 	// Cancelling in time ends it, cancelling a moment late does not; either way once.

@@ -14,7 +14,7 @@ func TestSettingsThatCannotBeUsed(t *testing.T) {
 		vars []string
 		want []string
 	}{
-		{"an unknown one", []string{"RAGBUS_HTTP_ADRES", "x"}, []string{"RAGBUS_HTTP_ADRES", "did you mean RAGBUS_HTTP_ADDR?"}},
+		{"an unknown one", []string{"RAGBUS_HTTP_ADR", "x"}, []string{"RAGBUS_HTTP_ADR", "did you mean RAGBUS_HTTP_ADDR?"}},
 		{"several at once", []string{
 			"RAGBUS_NONSENSE_SETTING", "1", "RAGBUS_SEARCH_TIMEOUT", "soon", "RAGBUS_AUTH", "keys", "RAGBUS_LLM", "gemini",
 			"RAGBUS_LOG_LEVEL", "loud", "RAGBUS_EMBED_SLOTS", "-3", "RAGBUS_EMBEDDER", "gemini",

@@ -61,7 +61,7 @@ func (a *app) documentsList() *cobra.Command {
 					for _, d := range docs {
 						fmt.Fprintln(table, oneLine(d))
 					}
-					_ = table.Flush() //nolint:errcheck // nobody is left to tell
+					_ = table.Flush()
 				})
 			})
 		},
@@ -123,5 +123,5 @@ func (a *app) printStatus(w io.Writer, s serverStatus) {
 	for _, q := range s.Queues {
 		fmt.Fprintf(table, "%s\t%.0f\t%.0f\t%.0f\t%.0fs\n", q.Consumer, q.Waiting, q.InWork, q.Free, q.OldestSeconds)
 	}
-	_ = table.Flush() //nolint:errcheck // nobody is left to tell
+	_ = table.Flush()
 }

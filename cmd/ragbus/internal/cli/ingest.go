@@ -227,7 +227,7 @@ func (a *app) report(results []result) error {
 				fmt.Fprintf(table, "%s\t%s\t%s\n", r.Path, r.Document.Error.Code, r.Document.Error.Message)
 			}
 		}
-		_ = table.Flush() //nolint:errcheck // nobody is left to tell
+		_ = table.Flush()
 	})
 	if err == nil && failed > 0 {
 		return errFailed
@@ -248,5 +248,5 @@ func oneLine(d client.Document) string {
 func indent(w io.Writer, v any) {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	_ = enc.Encode(v) //nolint:errcheck,errchkjson // plain data to a terminal
+	_ = enc.Encode(v) //nolint:errchkjson // plain data to a terminal
 }

@@ -33,8 +33,7 @@ type queue struct {
 func status(ctx context.Context, c *client.Client) (serverStatus, error) {
 	var s serverStatus
 	err := c.Do(ctx, http.MethodGet, "/health", nil, nil, &s.Health)
-	var unwell *client.Unwell
-	if errors.As(err, &unwell) {
+	if unwell, ok := errors.AsType[*client.Unwell](err); ok {
 		s.Health, err = unwell.Health, nil
 	}
 	if err != nil {

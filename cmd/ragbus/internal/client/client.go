@@ -48,7 +48,7 @@ func New(base string) (*Client, error) {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Problem is an error that the server explained (RFC 9457).
-type Problem struct {
+type Problem struct { //nolint:errname // RFC 9457 calls it so
 	Title      string       `json:"title"`
 	Status     int          `json:"status"`
 	Detail     string       `json:"detail"`
@@ -59,7 +59,7 @@ type Problem struct {
 }
 
 // Unwell is the answer of a server that says which of its parts are not well.
-type Unwell struct{ Health Health }
+type Unwell struct{ Health Health } //nolint:errname // a state more than an error
 
 // Error returns one line for people.
 func (u *Unwell) Error() string { return "the server is " + u.Health.Status }
@@ -96,7 +96,7 @@ func (c *Client) Do(ctx context.Context, method, path string, query url.Values, 
 	if err != nil {
 		return err
 	}
-	defer func() { _ = resp.Body.Close() }() //nolint:errcheck // only read from
+	defer func() { _ = resp.Body.Close() }()
 	return decode(resp, out)
 }
 
@@ -106,7 +106,7 @@ func (c *Client) Text(ctx context.Context, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = resp.Body.Close() }() //nolint:errcheck // only read from
+	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
 		return "", fmt.Errorf("read the response: %w", err)
@@ -132,7 +132,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if resp.StatusCode < http.StatusBadRequest {
 		return resp, nil
 	}
-	defer func() { _ = resp.Body.Close() }() //nolint:errcheck // only read from
+	defer func() { _ = resp.Body.Close() }()
 	p := &Problem{Status: resp.StatusCode, Title: http.StatusText(resp.StatusCode), Code: "http_error"}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	unwell := &Unwell{}
@@ -172,7 +172,7 @@ func (c *Client) Upload(ctx context.Context, f File) (doc Document, isNew bool, 
 	if err != nil {
 		return Document{}, false, fmt.Errorf("open %s: %w", f.Name, err)
 	}
-	defer func() { _ = content.Close() }() //nolint:errcheck // only read from
+	defer func() { _ = content.Close() }()
 	pr, pw := io.Pipe()
 	form := multipart.NewWriter(pw)
 	written := make(chan struct{})
@@ -181,7 +181,7 @@ func (c *Client) Upload(ctx context.Context, f File) (doc Document, isNew bool, 
 		pw.CloseWithError(write(form, f, content))
 	}()
 	defer func() {
-		_ = pr.Close() //nolint:errcheck // ends the writer
+		_ = pr.Close()
 		<-written
 	}()
 	header := http.Header{"Content-Type": {form.FormDataContentType()}, "Accept": {"application/json"}}
@@ -189,7 +189,7 @@ func (c *Client) Upload(ctx context.Context, f File) (doc Document, isNew bool, 
 	if err != nil {
 		return Document{}, false, err
 	}
-	defer func() { _ = resp.Body.Close() }() //nolint:errcheck // only read from
+	defer func() { _ = resp.Body.Close() }()
 	err = decode(resp, &doc)
 	return doc, resp.StatusCode == http.StatusAccepted, err
 }

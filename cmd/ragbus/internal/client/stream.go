@@ -37,7 +37,7 @@ func (c *Client) Chat(ctx context.Context, request map[string]any, each func(Eve
 	if err != nil {
 		return Answer{}, err
 	}
-	defer func() { _ = resp.Body.Close() }() //nolint:errcheck // only read from
+	defer func() { _ = resp.Body.Close() }()
 	for e, err := range events(resp.Body) {
 		if err != nil {
 			return Answer{}, err

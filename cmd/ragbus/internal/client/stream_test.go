@@ -76,7 +76,7 @@ func TestChatStopsWhenItsReaderDoes(t *testing.T) {
 func FuzzEvents(f *testing.F) {
 	f.Add("event: delta\ndata: {}\n\n", "delta", `{"text":"a"}`)
 	f.Add(":\n\n\r\n\r\nid:1\n", "", "")
-	f.Add("data\ndata:\ndata: \n\n", "x y", "\"\\n\"")
+	f.Add("data\nid:\ndata: \n\n", "x y", "\"\\n\"")
 	f.Fuzz(func(t *testing.T, stream, name, data string) {
 		for e, err := range events(strings.NewReader(stream)) {
 			if err == nil && e.Data == nil {

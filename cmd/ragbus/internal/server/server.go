@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/broker"
@@ -90,8 +91,8 @@ func (s *Server) onClose(f func(context.Context) error) { s.closers = append(s.c
 func (s *Server) Close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	var problems []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		problems = append(problems, s.closers[i](ctx))
+	for _, undo := range slices.Backward(s.closers) {
+		problems = append(problems, undo(ctx))
 	}
 	s.closers = nil
 	return errors.Join(problems...)
