@@ -3,6 +3,8 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -24,10 +26,22 @@ type crash struct {
 	rnd *rand.Rand
 
 	mu sync.Mutex
-	// texts are those of the documents that were accepted, by id.
-	texts map[string]string
+	// known are the documents that were sent, by id.
+	known map[string]*sentDocument
 	// chats are those that were accepted; true: in the background.
 	chats map[string]bool
+}
+
+// sentDocument is what clients know of a document. A text is a version, ""
+// stands for its deletion.
+type sentDocument struct {
+	// accepted is the last that the server said it has.
+	accepted string
+	// some is true when it said so at all.
+	some bool
+	// tried is the last that was sent, which the server may have or not when
+	// it was killed before its answer.
+	tried string
 }
 
 const crashDocuments = 30
@@ -47,7 +61,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	for round := range 4 {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			t.Parallel()
-			c := &crash{t: t, rnd: rand.New(rand.NewPCG(seed, uint64(round))), texts: map[string]string{}, chats: map[string]bool{}}
+			c := &crash{t: t, rnd: rand.New(rand.NewPCG(seed, uint64(round))), known: map[string]*sentDocument{}, chats: map[string]bool{}}
 			c.run(filepath.Join(t.TempDir(), "data"))
 		})
 	}
@@ -56,53 +70,82 @@ func TestKilledAtAnyMoment(t *testing.T) {
 func (c *crash) run(dir string) {
 	// The lease is short, so that the test need not wait for the sweeper.
 	vars := []string{"RAGBUS_INGEST_LEASE", "3s", "RAGBUS_SWEEP_INTERVAL", "500ms", "RAGBUS_ACK_WAIT", "2s", "RAGBUS_PULL_WAIT", "1s"}
-	// Killed up to three times before it may finish.
-	for kill := range 1 + c.rnd.IntN(3) {
+	// Killed up to three times, now and then interrupted, before it may finish.
+	for range 1 + c.rnd.IntN(3) {
 		p := serve(c.t, dir, nil, vars...)
 		after := time.Duration(c.rnd.Int64N(int64(1500 * time.Millisecond)))
+		politely := c.rnd.IntN(4) == 0
 		ctx, stop := context.WithCancel(c.t.Context())
 		var clients sync.WaitGroup
 		a := newAPI(c.t, p.url)
-		for w := range 3 {
-			clients.Go(func() { c.upload(ctx, a, kill, w) })
+		for worker := range 3 {
+			rnd := rand.New(rand.NewPCG(c.rnd.Uint64(), 0))
+			clients.Go(func() { c.send(ctx, a, rnd, worker) })
 		}
 		clients.Go(func() { c.ask(ctx, a, false) })
 		clients.Go(func() { c.ask(ctx, a, true) })
 		moment := time.NewTimer(after)
 		<-moment.C
-		p.kill()
+		if politely {
+			c.t.Logf("interrupted after %s, ended after %s", after.Round(time.Millisecond), p.interrupt().Round(time.Millisecond))
+		} else {
+			p.kill()
+		}
 		stop()
 		clients.Wait()
 	}
 	p := serve(c.t, dir, nil, vars...)
-	c.t.Logf("%d documents and %d chats were accepted; ready again after %s", len(c.texts), len(c.chats), p.readyAfter.Round(time.Millisecond))
+	c.t.Logf("%d documents and %d chats were accepted; ready again after %s", len(c.known), len(c.chats), p.readyAfter.Round(time.Millisecond))
 	c.check(newAPI(c.t, p.url))
 	p.interrupt()
 }
 
-// upload sends documents until the server is gone; one of ten is broken.
-func (c *crash) upload(ctx context.Context, a api, kill, worker int) {
-	for i := worker; i < crashDocuments; i += 3 {
-		// Some come again in another version, which replaces the first.
-		id := fmt.Sprintf("crash-%d-%d", kill, i)
-		text := story(fmt.Sprintf("crashling%dx%d", kill, i), 1+i%3)
-		if i%10 == 9 {
-			text = "%PDF-1.7\nthis is no PDF " + id
+// send uploads documents, new versions of them, and deletes some, until the
+// server is gone; one of ten is broken. Each document is one client's.
+func (c *crash) send(ctx context.Context, a api, rnd *rand.Rand, worker int) {
+	for range 4 * crashDocuments {
+		i := worker + 3*rnd.IntN(crashDocuments/3)
+		id := fmt.Sprintf("crash-%d", i)
+		text, method, path := story(crashWord(id), 1+rnd.IntN(3)), http.MethodPost, "/v1/documents?"
+		c.mu.Lock()
+		if c.known[id] == nil {
+			c.known[id] = &sentDocument{}
 		}
-		resp, err := a.try(ctx, http.MethodPost, "/v1/documents?"+url.Values{"id": {id}, "collection": {id}, "filename": {id + ".txt"}}.Encode(),
-			strings.NewReader(text), header{"Content-Type", "text/plain"})
+		d := c.known[id]
+		switch {
+		case d.some && rnd.IntN(6) == 0:
+			text, method, path = "", http.MethodDelete, "/v1/documents/"+id+"?"
+		case i%10 == 9:
+			text = fmt.Sprintf("%%PDF-1.7\nthis is no PDF %d", rnd.IntN(3))
+		}
+		d.tried = text
+		c.mu.Unlock()
+		if method == http.MethodPost {
+			path += url.Values{"id": {id}, "collection": {id}, "filename": {id + ".txt"}}.Encode()
+		} else {
+			path = strings.TrimSuffix(path, "?")
+		}
+		resp, err := a.try(ctx, method, path, strings.NewReader(text), header{"Content-Type", "text/plain"})
 		if err != nil {
 			return
 		}
 		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusAccepted {
-			c.t.Errorf("the upload of %s: status %d", id, resp.StatusCode)
-			continue
+		if resp.StatusCode == http.StatusServiceUnavailable { // it is stopping
+			return
+		}
+		if resp.StatusCode != http.StatusAccepted && resp.StatusCode != http.StatusOK {
+			c.t.Errorf("%s %s: status %d", method, path, resp.StatusCode)
+			return
 		}
 		c.mu.Lock()
-		c.texts[id] = text
+		d.accepted, d.some = text, true
 		c.mu.Unlock()
 	}
+}
+
+// crashWord is in every sentence of a document and in no other document.
+func crashWord(id string) string {
+	return strings.ReplaceAll(strings.Replace(id, "crash-", "crashling", 1), "-", "x")
 }
 
 // ask sends questions until the server is gone.
@@ -151,31 +194,40 @@ func (c *crash) chat(resp *http.Response, background bool) string {
 }
 
 func (c *crash) check(a api) {
-	for id, text := range c.texts {
+	states := map[string]int{}
+	for id, d := range c.known {
+		if !d.some && a.get("/v1/documents/"+id).status == http.StatusNotFound {
+			continue // killed before it was accepted
+		}
 		doc := a.settled(id)
-		if strings.HasPrefix(text, "%PDF") {
+		states[doc.Status]++
+		text := d.accepted
+		if sum := sha256.Sum256([]byte(d.tried)); !d.some || doc.Version == hex.EncodeToString(sum[:]) || d.tried == "" && doc.Status == "deleted" {
+			text = d.tried // the server had it, though it could not say so any more
+		}
+		sum := sha256.Sum256([]byte(text))
+		switch {
+		case text == "":
+			if doc.Status != "deleted" {
+				c.t.Errorf("the deleted %s is %s", id, doc.Status)
+			}
+			if got := a.search(map[string]any{"query": crashWord(id), "collections": []string{id}}); len(got.Passages) > 0 {
+				c.t.Errorf("the deleted %s is found", id)
+			}
+			continue
+		case strings.HasPrefix(text, "%PDF"):
 			if doc.Status != "failed" || doc.Error == nil || doc.Error.Code != "pdf_damaged" {
 				c.t.Errorf("the broken %s is %s: %+v", id, doc.Status, doc.Error)
 			}
 			continue
-		}
-		if doc.Status != "indexed" {
-			c.t.Errorf("%s is %s: %+v", id, doc.Status, doc.Error)
+		case doc.Status != "indexed" || doc.Version != hex.EncodeToString(sum[:]):
+			c.t.Errorf("%s is %s as version %.8s, not %.8x: %+v", id, doc.Status, doc.Version, sum, doc.Error)
 			continue
 		}
 		whole(c.t, doc, text, a.chunks(id))
-		word := strings.ReplaceAll(strings.Replace(id, "crash-", "crashling", 1), "-", "x")
-		exactly(a, word, id, doc)
+		exactly(a, crashWord(id), id, doc)
 	}
-	// Whatever else is there was accepted though nobody was told.
-	for _, doc := range all[document](a, "/v1/documents", 100) {
-		if !doc.settled() {
-			doc = a.settled(doc.ID)
-		}
-		if _, known := c.texts[doc.ID]; !known && doc.Status != "indexed" && doc.Status != "failed" {
-			c.t.Errorf("%s, of which nobody was told, is %s", doc.ID, doc.Status)
-		}
-	}
+	c.t.Logf("documents ended as %v", states)
 	ends := map[string]int{}
 	for id, background := range c.chats {
 		r := a.finished(id)
