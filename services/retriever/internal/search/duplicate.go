@@ -1,7 +1,6 @@
 package search
 
 import (
-	"hash/maphash"
 	"math"
 	"slices"
 	"unicode"
@@ -18,21 +17,15 @@ const shingleWords = 4
 
 // fingerprints remembers the passages seen so far. The zero value is ready.
 type fingerprints struct {
-	seed maphash.Seed
 	// sets are the hashes of each passage's shingles, ascending, none twice.
 	sets [][]uint64
-
-	// reused from text to text
-	word  []byte
+	// words is reused from text to text.
 	words []uint64
 }
 
 // nearDuplicate reports whether text says the same as one remembered, and
 // remembers it when it does not.
 func (f *fingerprints) nearDuplicate(text string) bool {
-	if f.sets == nil {
-		f.seed = maphash.MakeSeed()
-	}
 	set := f.shingles(text)
 	for _, other := range f.sets {
 		small, large := set, other
@@ -83,8 +76,7 @@ func (f *fingerprints) shingles(text string) []uint64 {
 	return slices.Compact(set)
 }
 
-// join makes one hash of those of a few words, in their order. They are
-// seeded already, so that nobody can choose words that collide.
+// join makes one hash of those of a few words, in their order.
 func join(words []uint64) uint64 {
 	h := uint64(0)
 	for _, w := range words {
@@ -94,27 +86,32 @@ func join(words []uint64) uint64 {
 	return h
 }
 
+// FNV-1a with 64 bits, over characters. Whoever makes words collide gains
+// nothing that repeating a text does not give.
+const (
+	fnvBasis = 14695981039346656037
+	fnvPrime = 1099511628211
+)
+
 // split hashes the words of text, runs of letters and digits in lower case,
 // or each of their characters.
 func (f *fingerprints) split(text string, characters bool) {
-	f.words, f.word = f.words[:0], f.word[:0]
+	f.words = f.words[:0]
+	h, inside := uint64(fnvBasis), false
 	for _, r := range text {
-		if !wordly(r) {
-			f.endWord()
-			continue
+		if wordly(r) {
+			h, inside = (h^uint64(unicode.ToLower(r)))*fnvPrime, true
+			if !characters {
+				continue
+			}
 		}
-		f.word = utf8.AppendRune(f.word, unicode.ToLower(r))
-		if characters {
-			f.endWord()
+		if inside {
+			f.words = append(f.words, h)
+			h, inside = fnvBasis, false
 		}
 	}
-	f.endWord()
-}
-
-func (f *fingerprints) endWord() {
-	if len(f.word) > 0 {
-		f.words = append(f.words, maphash.Bytes(f.seed, f.word))
-		f.word = f.word[:0]
+	if inside {
+		f.words = append(f.words, h)
 	}
 }
 
