@@ -37,6 +37,10 @@ func Serve(ctx context.Context, vars config.Vars, o Options) error {
 	if err != nil {
 		return fmt.Errorf("%w:\n%w", ErrSettings, err)
 	}
+	if _, chosen := vars["RAGBUS_LOG_LEVEL"]; o.Sample != nil && o.Terminal && !chosen {
+		// Whoever watches the sample wants to see the answer and not the log.
+		cfg.Telemetry.LogLevel = "warn"
+	}
 	s, err := Open(ctx, cfg, Parts{}, o.Version, o.Log, o.Terminal)
 	if err != nil {
 		return err
