@@ -120,16 +120,35 @@ func (s *Service) adopt(ctx context.Context, e event.Event, d event.DocumentUplo
 		return catalog.Ref{}, nil, fmt.Errorf("accept a document: %w", err)
 	}
 	ref := catalog.Ref{Tenant: doc.Tenant, ID: doc.ID, Generation: doc.Generation}
-	switch outcome {
-	case catalog.Created, catalog.Replaced:
+	if outcome == catalog.Created || outcome == catalog.Replaced {
 		return ref, nil, nil
-	case catalog.Changed:
+	}
+	if err := s.dropCopy(ctx, doc, key); err != nil {
+		return catalog.Ref{}, nil, err
+	}
+	if outcome == catalog.Changed {
 		return catalog.Ref{}, []event.Event{event.New(doc.Tenant, s.now(), event.DocumentChanged{ID: doc.ID, Revision: doc.UpdatedAt.UnixMicro()})}, nil
-	case catalog.Unchanged:
 	}
 	if doc.Status.Settled() {
 		return catalog.Ref{}, nil, nil
 	}
 	// A repeated delivery of this very event: its own first run made the row.
 	return ref, nil, nil
+}
+
+// dropCopy removes the bytes at key unless they are the document's: it had
+// the same ones before. A repeated delivery finds its own copy in use.
+func (s *Service) dropCopy(ctx context.Context, doc corpus.Document, key string) error {
+	scope, err := corpus.SystemScope(doc.Tenant)
+	if err != nil {
+		return err
+	}
+	used, err := s.deps.Catalog.BlobKey(ctx, scope, doc.ID)
+	if err != nil || used == key {
+		return ignoreMissing(err)
+	}
+	if err := s.deps.Blobs.Delete(ctx, key); err != nil {
+		return ignoreMissing(fmt.Errorf("delete a superfluous copy: %w", err))
+	}
+	return nil
 }

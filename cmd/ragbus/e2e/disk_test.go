@@ -1,0 +1,74 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ragbus/ragbus/cmd/ragbus/internal/server"
+)
+
+// stored returns how many files the blob store has.
+func stored(t *testing.T, s *inProcess) int {
+	t.Helper()
+	n := 0
+	must(t, filepath.WalkDir(filepath.Join(s.vars["RAGBUS_DATA_DIR"], "blobs"), func(_ string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) { // removed while we look
+			return nil
+		}
+		if err == nil && !d.IsDir() {
+			n++
+		}
+		return err
+	}))
+	return n
+}
+
+// TestNothingIsKeptThatNobodyNeeds: bytes on disk are those of documents that
+// are there, however often they were sent, replaced, refused and deleted.
+func TestNothingIsKeptThatNobodyNeeds(t *testing.T) {
+	t.Parallel()
+	s := start(t, server.Parts{Embedder: scripted(t)}, "RAGBUS_EXTRACT_SLOTS", "1", "RAGBUS_MAX_UPLOAD_BYTES", "64KiB")
+	a := newAPI(t, s.URLs()[0])
+	a.indexed("first", story("firstling", 1))
+	each := stored(t, s) // a document may be several files
+	if each == 0 {
+		t.Fatal("the blobs are elsewhere: mend this test")
+	}
+	holds := func(what string, documents int) {
+		t.Helper()
+		eventually(t, what, func() bool { return stored(t, s) == documents*each })
+	}
+	a.upload("first", story("firstling", 1))
+	holds("the same bytes again", 1)
+	a.indexed("first", story("secondling", 1))
+	holds("a new version", 1)
+	a.do(http.MethodPost, "/v1/documents?id=large", strings.NewReader(strings.Repeat("large ", 20<<10)), "Content-Type", "text/plain").
+		problem(http.StatusRequestEntityTooLarge, "body_too_large")
+	a.do(http.MethodPost, "/v1/documents?id=first&collection=other", strings.NewReader("other"), "Content-Type", "text/plain").
+		problem(http.StatusConflict, "collection_mismatch")
+	holds("refused uploads", 1)
+
+	path := filepath.Join(s.Inbox(), "nightly.txt")
+	must(t, os.WriteFile(path, []byte(story("nightling", 1)), 0o600))
+	for night := range 4 {
+		a.do(http.MethodPost, "/v1/events", map[string]any{
+			"specversion": "1.0", "id": fmt.Sprint("night-", night), "source": "/nightly", "type": "ragbus.document.uploaded.v1",
+			"data": map[string]any{"id": "nightly", "dataref": "file://" + path, "title": fmt.Sprint("Title ", night/2)},
+		}, "Content-Type", "application/cloudevents+json").want(http.StatusAccepted)
+	}
+	// With one slot what comes after the events is done after them.
+	a.indexed("last", story("lastling", 1))
+	eventually(t, "the last title", func() bool { return decode[document](a.get("/v1/documents/nightly").want(http.StatusOK)).Title == "Title 1" })
+	holds("the same event every night", 3)
+	for _, id := range []string{"first", "last", "nightly"} {
+		a.do(http.MethodDelete, "/v1/documents/"+id, nil).want(http.StatusAccepted)
+		a.settled(id)
+	}
+	holds("everything deleted", 0)
+}
