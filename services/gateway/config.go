@@ -82,12 +82,9 @@ func (c Config) Validate() error {
 	default:
 		add("RAGBUS_AUTH: %q is not known; use %q", c.Auth, AuthNone)
 	}
-	if c.Addr == "" && c.Port != "" {
-		if n, err := strconv.Atoi(c.Port); err != nil || n < 0 || n > 65535 {
-			add("PORT: %q is not a port", c.Port)
-		}
-	}
-	if err := checkAddr(c.listenAddr(), c.Auth); err != nil {
+	if n, err := strconv.Atoi(c.Port); c.Addr == "" && c.Port != "" && (err != nil || n < 0 || n > 65535) {
+		add("PORT: %q is not a port", c.Port)
+	} else if err := checkAddr(c.listenAddr(), c.Auth); err != nil {
 		problems = append(problems, err)
 	}
 	for _, origin := range c.CORSOrigins {

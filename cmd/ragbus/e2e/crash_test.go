@@ -39,9 +39,9 @@ type sentDocument struct {
 	accepted string
 	// some is true when it said so at all.
 	some bool
-	// tried is the last that was sent, which the server may have or not when
-	// it was killed before its answer.
-	tried string
+	// tried are those sent since: when it was killed before its answer, the
+	// server may have any of them.
+	tried []string
 }
 
 const crashDocuments = 30
@@ -97,6 +97,7 @@ func (c *crash) run(dir string) {
 	p := serve(c.t, dir, nil, vars...)
 	c.t.Logf("%d documents and %d chats were accepted; ready again after %s", len(c.known), len(c.chats), p.readyAfter.Round(time.Millisecond))
 	c.check(newAPI(c.t, p.url))
+	c.t.Logf("%d files of bytes are kept", files(c.t, dir))
 	p.interrupt()
 }
 
@@ -118,7 +119,7 @@ func (c *crash) send(ctx context.Context, a api, rnd *rand.Rand, worker int) {
 		case i%10 == 9:
 			text = fmt.Sprintf("%%PDF-1.7\nthis is no PDF %d", rnd.IntN(3))
 		}
-		d.tried = text
+		d.tried = append(d.tried, text)
 		c.mu.Unlock()
 		if method == http.MethodPost {
 			path += url.Values{"id": {id}, "collection": {id}, "filename": {id + ".txt"}}.Encode()
@@ -138,9 +139,21 @@ func (c *crash) send(ctx context.Context, a api, rnd *rand.Rand, worker int) {
 			return
 		}
 		c.mu.Lock()
-		d.accepted, d.some = text, true
+		d.accepted, d.some, d.tried = text, true, nil
 		c.mu.Unlock()
 	}
+}
+
+// became returns what the document should be, given what the server says it
+// is: the last that was accepted, or one that was sent after that.
+func (d *sentDocument) became(doc document) string {
+	for _, text := range d.tried {
+		sum := sha256.Sum256([]byte(text))
+		if text == "" && doc.Status == "deleted" || text != "" && doc.Status != "deleted" && doc.Version == hex.EncodeToString(sum[:]) {
+			return text
+		}
+	}
+	return d.accepted
 }
 
 // crashWord is in every sentence of a document and in no other document.
@@ -201,10 +214,7 @@ func (c *crash) check(a api) {
 		}
 		doc := a.settled(id)
 		states[doc.Status]++
-		text := d.accepted
-		if sum := sha256.Sum256([]byte(d.tried)); !d.some || doc.Version == hex.EncodeToString(sum[:]) || d.tried == "" && doc.Status == "deleted" {
-			text = d.tried // the server had it, though it could not say so any more
-		}
+		text := d.became(doc)
 		sum := sha256.Sum256([]byte(text))
 		switch {
 		case text == "":
@@ -235,9 +245,20 @@ func (c *crash) check(a api) {
 		if r.Status == "failed" && (r.Error == nil || r.Error.Code == "" || r.Error.Message == "") {
 			c.t.Errorf("chat %s failed without a reason: %+v", id, r)
 		}
-		if r.Status == "completed" && r.Grounded {
+		if r.Status == "completed" && current(a, r) {
 			cited(a, r)
 		}
 	}
 	c.t.Logf("chats ended as %v", ends)
+}
+
+// current reports whether what an answer cites has not been replaced or deleted since.
+func current(a api, r answer) bool {
+	a.t.Helper()
+	for _, c := range r.Citations {
+		if d := decode[document](a.get("/v1/documents/" + c.DocumentID).want(http.StatusOK)); d.Status != "indexed" || d.Version != c.Version {
+			return false
+		}
+	}
+	return true
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/server"
 )
 
-// stored returns how many files the blob store has.
-func stored(t *testing.T, s *inProcess) int {
+// files returns how many files the blob store in a data directory has.
+func files(t *testing.T, data string) int {
 	t.Helper()
 	n := 0
-	must(t, filepath.WalkDir(filepath.Join(s.vars["RAGBUS_DATA_DIR"], "blobs"), func(_ string, d fs.DirEntry, err error) error {
+	must(t, filepath.WalkDir(filepath.Join(data, "blobs"), func(_ string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) { // removed while we look
 			return nil
 		}
@@ -36,13 +36,13 @@ func TestNothingIsKeptThatNobodyNeeds(t *testing.T) {
 	s := start(t, server.Parts{Embedder: scripted(t)}, "RAGBUS_EXTRACT_SLOTS", "1", "RAGBUS_MAX_UPLOAD_BYTES", "64KiB")
 	a := newAPI(t, s.URLs()[0])
 	a.indexed("first", story("firstling", 1))
-	each := stored(t, s) // a document may be several files
+	each := files(t, s.vars["RAGBUS_DATA_DIR"]) // a document may be several files
 	if each == 0 {
 		t.Fatal("the blobs are elsewhere: mend this test")
 	}
 	holds := func(what string, documents int) {
 		t.Helper()
-		eventually(t, what, func() bool { return stored(t, s) == documents*each })
+		eventually(t, what, func() bool { return files(t, s.vars["RAGBUS_DATA_DIR"]) == documents*each })
 	}
 	a.upload("first", story("firstling", 1))
 	holds("the same bytes again", 1)
@@ -64,7 +64,9 @@ func TestNothingIsKeptThatNobodyNeeds(t *testing.T) {
 	}
 	// With one slot what comes after the events is done after them.
 	a.indexed("last", story("lastling", 1))
-	eventually(t, "the last title", func() bool { return decode[document](a.get("/v1/documents/nightly").want(http.StatusOK)).Title == "Title 1" })
+	eventually(t, "the last title", func() bool {
+		return decode[document](a.get("/v1/documents/nightly").want(http.StatusOK)).Title == "Title 1"
+	})
 	holds("the same event every night", 3)
 	for _, id := range []string{"first", "last", "nightly"} {
 		a.do(http.MethodDelete, "/v1/documents/"+id, nil).want(http.StatusAccepted)
