@@ -85,37 +85,58 @@ func (s *Searcher) Search(ctx context.Context, r Request) (Result, error) {
 		}
 	}
 	started := time.Now()
-	hits, found, err := s.find(ctx, q)
+	hits, list, err := s.find(ctx, q, r.Limit)
 	if err != nil {
 		return Result{}, err
 	}
-	out.Passages = passages(hits, found, r.Limit)
+	out.Passages = list
 	out.Searching = time.Since(started)
 	out.Relevant = s.relevant(q, hits)
 	return out, nil
 }
 
-// find searches and checks the hits against the catalog. A version that was
+// find searches and looks the hits up in the catalog. A version that was
 // swept between the two is searched for once more: the index has its
 // successor by then.
-func (s *Searcher) find(ctx context.Context, q vector.Query) ([]vector.Hit, []catalog.Found, error) {
+func (s *Searcher) find(ctx context.Context, q vector.Query, limit int) ([]vector.Hit, []corpus.Passage, error) {
 	for attempt := 0; ; attempt++ {
 		hits, err := s.index.Search(ctx, q)
 		if err != nil {
 			return nil, nil, fmt.Errorf("search the index: %w", err)
 		}
-		refs := make([]corpus.ChunkRef, len(hits))
-		for i, h := range hits {
-			refs[i] = h.Ref
-		}
-		found, err := s.catalog.Find(ctx, q.Scope, refs)
+		list, gone, err := s.lookUp(ctx, q.Scope, hits, limit)
 		if err != nil {
-			return nil, nil, fmt.Errorf("look up %d hits: %w", len(refs), err)
+			return nil, nil, err
 		}
-		if len(found) == len(hits) || attempt > 0 {
-			return hits, found, nil
+		if gone == 0 || attempt > 0 {
+			return hits, list, nil
 		}
 	}
+}
+
+// lookUp returns at most limit passages, best first, and how many hits the
+// catalog did not know. The spare hits are looked up only when others fall
+// out, which is seldom: texts are most of what a search costs.
+func (s *Searcher) lookUp(ctx context.Context, scope corpus.Scope, hits []vector.Hit, limit int) (list []corpus.Passage, gone int, err error) {
+	list = []corpus.Passage{}
+	var found []catalog.Found
+	for _, some := range [][]vector.Hit{hits[:min(limit, len(hits))], hits[min(limit, len(hits)):]} {
+		if len(some) == 0 || len(list) == limit {
+			break
+		}
+		refs := make([]corpus.ChunkRef, len(some))
+		for i, h := range some {
+			refs[i] = h.Ref
+		}
+		more, err := s.catalog.Find(ctx, scope, refs)
+		if err != nil {
+			return nil, 0, fmt.Errorf("look up %d hits: %w", len(refs), err)
+		}
+		gone += len(some) - len(more)
+		found = append(found, more...)
+		list = passages(hits, found, limit)
+	}
+	return list, gone, nil
 }
 
 // relevant is false only when no word matches and the model's cosine says for
