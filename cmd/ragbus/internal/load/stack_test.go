@@ -8,13 +8,12 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/client"
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/load"
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/server"
 	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/embed/scriptembed"
+	"github.com/ragbus/ragbus/pkg/leaktest"
 	"github.com/ragbus/ragbus/pkg/llm"
 	"github.com/ragbus/ragbus/pkg/llm/scriptllm"
 	"github.com/ragbus/ragbus/services/ingestor"
@@ -34,11 +33,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m,
-		// The HTTP server starts one for the whole process and never ends it.
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		// It sees only every 10 s that its server is gone.
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+	leaktest.Main(m)
 }
 
 // quoting is a scripted model that answers with the first sentence of the

@@ -3,9 +3,8 @@ package search
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/corpus"
@@ -89,11 +88,11 @@ func TestSpareHitsAreLookedUpWhenOthersFallOut(t *testing.T) {
 			for _, p := range r.Passages {
 				got = append(got, p.DocumentID)
 			}
-			if diff := cmp.Diff(c.want, got); diff != "" || r.Passages == nil {
-				t.Errorf("passages (want -, got +): %s", diff)
+			if !slices.Equal(got, c.want) || r.Passages == nil {
+				t.Errorf("passages %v, want %v", got, c.want)
 			}
-			if diff := cmp.Diff(c.looked, known.looked); diff != "" || index.searches != c.searches {
-				t.Errorf("%d searches, looked up (want -, got +): %s", index.searches, diff)
+			if !slices.Equal(known.looked, c.looked) || index.searches != c.searches {
+				t.Errorf("%d searches, looked up %v; want %d, %v", index.searches, known.looked, c.searches, c.looked)
 			}
 		})
 	}
