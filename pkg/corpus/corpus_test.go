@@ -155,8 +155,16 @@ func TestMetadataIsFlatAndBounded(t *testing.T) {
 		many[strings.Repeat("k", i+1)] = "v"
 	}
 	for _, bad := range []map[string]any{
-		many, {"": "x"}, {"a": nil}, {"a": []any{1}}, {"a": map[string]any{}}, {"a": math.NaN()}, {"a": math.Inf(1)},
-		{"a": strings.Repeat("v", MaxMetadataValueLen+1)}, {"\xff": "x"}, {strings.Repeat("k", MaxMetadataKeyLen+1): "x"},
+		many,
+		{"": "x"},
+		{"a": nil},
+		{"a": []any{1}},
+		{"a": map[string]any{}},
+		{"a": math.NaN()},
+		{"a": math.Inf(1)},
+		{"a": strings.Repeat("v", MaxMetadataValueLen+1)},
+		{"\xff": "x"},
+		{strings.Repeat("k", MaxMetadataKeyLen+1): "x"},
 	} {
 		if err := CheckMetadata(bad); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%v: %v", slices.Collect(func(yield func(string) bool) {

@@ -58,11 +58,15 @@ func TestProblems(t *testing.T) {
 		status           int
 		want             Problem
 	}{
-		{"explained", "application/problem+json", `{"title":"Not Found","status":404,"detail":"no such document","code":"document_not_found","request_id":"r1"}`, 404,
-			Problem{Title: "Not Found", Status: 404, Detail: "no such document", Code: "document_not_found", RequestID: "r1"}},
+		{
+			"explained", "application/problem+json", `{"title":"Not Found","status":404,"detail":"no such document","code":"document_not_found","request_id":"r1"}`, 404,
+			Problem{Title: "Not Found", Status: 404, Detail: "no such document", Code: "document_not_found", RequestID: "r1"},
+		},
 		{"by a proxy", "text/html", "<h1>Bad Gateway</h1>", 502, Problem{Title: "Bad Gateway", Status: 502, Code: "http_error"}},
-		{"with the time to wait", "application/problem+json", `{"status":429,"code":"queue_full","retry_after_s":3,"errors":[{"field":"x","message":"y"}]}`, 429,
-			Problem{Title: "Too Many Requests", Status: 429, Code: "queue_full", RetryAfter: 3, Errors: []FieldError{{Field: "x", Message: "y"}}}},
+		{
+			"with the time to wait", "application/problem+json", `{"status":429,"code":"queue_full","retry_after_s":3,"errors":[{"field":"x","message":"y"}]}`, 429,
+			Problem{Title: "Too Many Requests", Status: 429, Code: "queue_full", RetryAfter: 3, Errors: []FieldError{{Field: "x", Message: "y"}}},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -105,4 +105,6 @@ func (c *Chunker) chunk(p page.Page, d *draft, g group, s span) (corpus.Chunk, b
 }
 
 // word reports whether r can be part of something to search for.
-func word(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsSymbol(r) && r > 0x2000 }
+func word(r rune) bool {
+	return unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsSymbol(r) && r > 0x2000
+}

@@ -13,8 +13,10 @@ import (
 )
 
 var history = []event.Turn{
-	{Role: "user", Content: "What does the salmon do in autumn?"}, {Role: "assistant", Content: "It climbs rivers."},
-	{Role: "user", Content: "and why?"}, {Role: "assistant", Content: "To spawn."},
+	{Role: "user", Content: "What does the salmon do in autumn?"},
+	{Role: "assistant", Content: "It climbs rivers."},
+	{Role: "user", Content: "and why?"},
+	{Role: "assistant", Content: "To spawn."},
 }
 
 func TestOnlyFollowUpsAreRewritten(t *testing.T) {
