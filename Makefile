@@ -29,11 +29,9 @@ build: ## build bin/ragbus (static)
 	@mkdir -p bin
 	cd cmd/ragbus && $(BUILD) -o ../../bin/ragbus .
 
-services: ## build each module alone, as its image does (GOWORK=off, static)
+services: ## build each module alone (GOWORK=off, without cgo), as an image would
 	@mkdir -p bin
-	@for s in $(SERVICES); do echo "build services/$$s"; \
-		(cd services/$$s && GOWORK=off $(BUILD) -o ../../bin/ ./...) || exit 1; done
-	@echo "build pkg"; cd pkg && GOWORK=off CGO_ENABLED=0 go build ./...
+	@for m in pkg $(addprefix services/,$(SERVICES)); do echo "build $$m"; (cd $$m && GOWORK=off CGO_ENABLED=0 go build -trimpath ./...) || exit 1; done
 	@echo "build cmd/ragbus"; cd cmd/ragbus && GOWORK=off $(BUILD) -o ../../bin/ragbus .
 
 test: ## run all tests, with the race detector, in random order
