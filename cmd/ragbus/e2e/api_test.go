@@ -242,7 +242,7 @@ func (d document) settled() bool {
 }
 
 // upload sends a text as the raw body of a plain text document.
-func (a api) upload(id, text string, query ...string) document {
+func (a api) upload(id, text string, query ...string) {
 	a.t.Helper()
 	q := url.Values{"id": {id}, "filename": {id + ".txt"}}
 	for i := 0; i+1 < len(query); i += 2 {
@@ -255,7 +255,9 @@ func (a api) upload(id, text string, query ...string) document {
 			a.t.Errorf("the new document is said to be at %q", at)
 		}
 	}
-	return decode[document](r)
+	if d := decode[document](r); d.ID != id {
+		a.t.Errorf("document %s became %q", id, d.ID)
+	}
 }
 
 // settled waits until nothing more happens to a document by itself.

@@ -42,7 +42,7 @@ func start(t *testing.T, parts server.Parts, vars ...string) *inProcess {
 	inbox := filepath.Join(t.TempDir(), "inbox")
 	must(t, os.Mkdir(inbox, 0o700))
 	s := &inProcess{parts: parts, inbox: inbox, log: &tail{}, vars: config.Vars{
-		"RAGBUS_DATA_DIR": filepath.Join(t.TempDir(), "data"), "RAGBUS_HTTP_ADDR": "127.0.0.1:0", "RAGBUS_LOG_LEVEL": "debug", "RAGBUS_LOG_FORMAT": "text",
+		"RAGBUS_DATA_DIR": filepath.Join(t.TempDir(), "data"), "RAGBUS_HTTP_ADDR": "127.0.0.1:0", "RAGBUS_LOG_LEVEL": "warn", "RAGBUS_LOG_FORMAT": "text",
 		// A stop outlives the pulls for work that are open.
 		"RAGBUS_PULL_WAIT": "200ms", "RAGBUS_DATAREF_PREFIXES": "file://" + inbox,
 	}}
