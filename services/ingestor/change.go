@@ -88,7 +88,7 @@ func (s *Service) adopt(ctx context.Context, e event.Event, d event.DocumentUplo
 	if err != nil {
 		return catalog.Ref{}, nil, err
 	}
-	defer func() { _ = file.Close() }() //nolint:errcheck // only read from
+	defer func() { _ = file.Close() }()
 	collection := d.Collection
 	if collection == "" {
 		collection = corpus.DefaultCollection

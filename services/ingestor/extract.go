@@ -138,7 +138,7 @@ func (s *Service) fetch(ctx context.Context, doc corpus.Document, blobKey string
 		}
 		return nil, fmt.Errorf("open the document's bytes: %w", err)
 	}
-	defer func() { _ = r.Close() }() //nolint:errcheck // only read from
+	defer func() { _ = r.Close() }()
 	file, err := os.CreateTemp(s.cfg.TempDir, "ragbus-document-*")
 	if err != nil {
 		return nil, fmt.Errorf("make room for the document: %w", err)

@@ -69,7 +69,7 @@ func (c *caller) exchange(ctx context.Context, request []byte, started time.Time
 			return 0, err
 		}
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Now()) }) //nolint:errcheck // a closed connection has ended too
+	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Now()) })
 	defer stop()
 	keep := false
 	defer func() {

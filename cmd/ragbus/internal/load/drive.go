@@ -55,7 +55,7 @@ type Report struct {
 }
 
 // PerSecond returns how many questions were answered in a second.
-func (r Report) PerSecond() float64 {
+func (r *Report) PerSecond() float64 {
 	if r.Took <= 0 {
 		return 0
 	}

@@ -55,7 +55,7 @@ func TreeMemory(pid int) (int64, error) {
 		if err != nil {
 			continue // the thread has ended
 		}
-		for _, field := range bytes.Fields(list) {
+		for field := range bytes.FieldsSeq(list) {
 			child, err := strconv.Atoi(string(field))
 			if err != nil {
 				return 0, fmt.Errorf("not a process: %w", err)

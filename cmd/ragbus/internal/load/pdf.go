@@ -31,12 +31,13 @@ func (l *Library) PDF(pages int) []byte {
 	for i := range pages {
 		object("<</Type/Page/Parent 2 0 R/Contents %d 0 R>>", 4+2*i)
 		text := strings.Join(append(l.section(2*i%l.sections), l.section((2*i+1)%l.sections)...), " ")
-		content := fmt.Sprintf("BT /F1 10 Tf 60 740 Td 12 TL (Page %d of a long report) Tj T*", i+1)
+		var content strings.Builder
+		fmt.Fprintf(&content, "BT /F1 10 Tf 60 740 Td 12 TL (Page %d of a long report) Tj T*", i+1)
 		for _, line := range wrap(text) {
-			content += " T* (" + line + ") Tj"
+			content.WriteString(" T* (" + line + ") Tj")
 		}
-		content += " ET"
-		object("<</Length %d>>\nstream\n%s\nendstream", len(content), content)
+		content.WriteString(" ET")
+		object("<</Length %d>>\nstream\n%s\nendstream", content.Len(), content.String())
 	}
 	table := out.Len()
 	fmt.Fprintf(&out, "xref\n0 %d\n0000000000 65535 f \n", len(offsets)+1)
@@ -51,7 +52,7 @@ func (l *Library) PDF(pages int) []byte {
 func wrap(text string) []string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if line != "" && len(line)+1+len(word) > lineWidth {
 			lines = append(lines, line)
 			line = ""

@@ -138,18 +138,18 @@ func (p posing) Profile() embed.Profile { return p.as }
 // stocked makes a data directory with a library that the built program takes for its own.
 func stocked(b *testing.B, sections int) string {
 	b.Helper()
-	real, err := minilm.New(minilm.Config{})
+	builtin, err := minilm.New(minilm.Config{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer real.Close()
-	scripted, err := scriptembed.New(scriptembed.Config{Dimensions: real.Profile().Dimensions})
+	defer builtin.Close()
+	scripted, err := scriptembed.New(scriptembed.Config{Dimensions: builtin.Profile().Dimensions})
 	if err != nil {
 		b.Fatal(err)
 	}
 	dir := b.TempDir()
 	b.Run("fill", func(b *testing.B) { // its end stops the server
-		serve(b, dir, server.Parts{Embedder: posing{scripted, real.Profile()}}).fill(b, sections)
+		serve(b, dir, server.Parts{Embedder: posing{scripted, builtin.Profile()}}).fill(b, sections)
 		b.ReportMetric(0, "ns/op")
 	})
 	return dir

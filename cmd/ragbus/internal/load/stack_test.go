@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		os.Exit(ingestor.ExtractionChild(os.Stdin, os.Stdout))
 	}
 	if load.IsChild(os.Args) {
-		if err := load.ServeChild(context.Background(), os.Stdin, os.Stdout); err != nil { //nolint:forbidigo // this is the child's main
+		if err := load.ServeChild(context.Background(), os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

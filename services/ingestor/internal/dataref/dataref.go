@@ -76,7 +76,7 @@ func (r root) open(name string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the allowed folder: %w", err)
 	}
-	defer func() { _ = dir.Close() }() //nolint:errcheck // only read from
+	defer func() { _ = dir.Close() }()
 	f, err := dir.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("open below the allowed folder: %w", err)
@@ -86,7 +86,7 @@ func (r root) open(name string) (*os.File, error) {
 		err = fs.ErrNotExist
 	}
 	if err != nil {
-		_ = f.Close() //nolint:errcheck // only read from
+		_ = f.Close()
 		return nil, fmt.Errorf("open below the allowed folder: %w", err)
 	}
 	return f, nil

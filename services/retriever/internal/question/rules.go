@@ -1,6 +1,7 @@
 package question
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -18,8 +19,8 @@ func byRules(history []event.Turn, question string) string {
 	if !leans(question) {
 		return question
 	}
-	for i := len(history) - 1; i >= 0; i-- {
-		if t := history[i]; t.Role == "user" && !leans(t.Content) {
+	for _, t := range slices.Backward(history) {
+		if t.Role == "user" && !leans(t.Content) {
 			return strings.TrimSpace(clip(t.Content, maxQuery/2)) + " " + question
 		}
 	}
