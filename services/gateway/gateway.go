@@ -132,8 +132,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s := &Service{
 		cfg: cfg, deps: deps, log: deps.Log, tracer: deps.Tracers.Tracer("github.com/ragbus/ragbus/services/gateway"), now: deps.Now,
 		metrics: m, name: corpus.NewID(), nats: deps.Broker.NATS(), readers: newReaders(), news: newNewsroom(), stop: make(chan struct{}),
-		ready:   &shared[map[string]string]{keep: readyShared},
-		healthy: &shared[healthReport]{keep: healthShared},
+		ready:   &shared[map[string]string]{keep: keepReadiness},
+		healthy: &shared[healthReport]{keep: keepHealth},
 		uploads: newSlots(cfg.MaxUploads, m.uploads), chats: newSlots(cfg.MaxChats, m.chats),
 		streams: newSlots(cfg.MaxStreams, m.streams), waits: newSlots(cfg.MaxWaits, m.waits),
 	}

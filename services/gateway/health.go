@@ -14,9 +14,12 @@ import (
 )
 
 // How long answers about health are shared, so that probes cannot become a load.
+// That a server is not ready is told for a moment only: it is about to be,
+// and whoever waits for its start should not wait longer than that.
 const (
-	readyShared  = time.Second
-	healthShared = 5 * time.Second
+	readyShared    = time.Second
+	notReadyShared = 20 * time.Millisecond
+	healthShared   = 5 * time.Second
 )
 
 // healthReport is the answer of GET /health.
@@ -51,13 +54,29 @@ func (r *request) readyz() error {
 		return r.json(http.StatusServiceUnavailable, readiness{Status: "stopping", Checks: map[string]string{}})
 	}
 	checks := r.s.ready.get(func() map[string]string { return lifecycle.Probe(r.ctx, r.s.checks()) })
-	for _, result := range checks {
-		if result != lifecycle.Healthy {
-			return r.json(http.StatusServiceUnavailable, readiness{Status: "not_ready", Checks: checks})
-		}
+	if !allWell(checks) {
+		return r.json(http.StatusServiceUnavailable, readiness{Status: "not_ready", Checks: checks})
 	}
 	return r.json(http.StatusOK, readiness{Status: "ready", Checks: checks})
 }
+
+func allWell(checks map[string]string) bool {
+	for _, result := range checks {
+		if result != lifecycle.Healthy {
+			return false
+		}
+	}
+	return true
+}
+
+func keepReadiness(checks map[string]string) time.Duration {
+	if allWell(checks) {
+		return readyShared
+	}
+	return notReadyShared
+}
+
+func keepHealth(healthReport) time.Duration { return healthShared }
 
 // checks are what this process needs to do its job.
 func (s *Service) checks() []lifecycle.Check {
@@ -170,7 +189,8 @@ func (v Version) filled() Version {
 
 // shared remembers one value for a while; those who ask meanwhile share the asking.
 type shared[T any] struct {
-	keep time.Duration
+	// keep says for how long a value is shared.
+	keep func(T) time.Duration
 
 	mu    sync.Mutex
 	value T
@@ -182,7 +202,7 @@ func (s *shared[T]) get(fresh func() T) T {
 	defer s.mu.Unlock()
 	if time.Now().After(s.until) {
 		s.value = fresh()
-		s.until = time.Now().Add(s.keep)
+		s.until = time.Now().Add(s.keep(s.value))
 	}
 	return s.value
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -56,7 +57,7 @@ func TestHealthGathersEveryService(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	g := s.serve()
-	g.svc.healthy.keep = 0
+	g.svc.healthy.keep = func(healthReport) time.Duration { return 0 }
 	var h healthReport
 	got := g.get("/health")
 	got.decode(t, &h)
@@ -117,7 +118,7 @@ func (s *stack) serveUnready(tweaks ...tweak) *server {
 	g := s.serve(append(tweaks, gate)...)
 	g.svc.ready.mu.Lock()
 	ready = true
-	g.svc.ready.keep = 0
+	g.svc.ready.keep = func(map[string]string) time.Duration { return 0 }
 	g.svc.ready.until = g.svc.ready.until.Add(-healthShared)
 	g.svc.ready.mu.Unlock()
 	return g
@@ -200,4 +201,23 @@ func TestSpansFollowTheCaller(t *testing.T) {
 		}
 		return n == 2
 	})
+}
+
+func TestNotReadyIsToldForAMomentOnly(t *testing.T) {
+	t.Parallel()
+	well, unwell := map[string]string{"a": lifecycle.Healthy}, map[string]string{"a": lifecycle.Healthy, "b": "unhealthy: it loads"}
+	if got := keepReadiness(well); got != readyShared {
+		t.Errorf("ready is shared for %s", got)
+	}
+	if got := keepReadiness(unwell); got != notReadyShared || got > 100*time.Millisecond {
+		t.Errorf("not ready is shared for %s", got)
+	}
+	asked := 0
+	s := shared[map[string]string]{keep: keepReadiness}
+	for range 3 {
+		s.get(func() map[string]string { asked++; return well })
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times while ready", asked)
+	}
 }

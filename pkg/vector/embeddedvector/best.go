@@ -38,8 +38,11 @@ func (b *best) offer(f found) {
 
 // compare orders the better of two first.
 func (r *run) compare(x, y found) int {
-	if x.score != y.score {
-		return cmp.Compare(y.score, x.score)
+	switch { // scores are numbers, so that cmp.Compare's care for NaN is wasted here
+	case x.score > y.score:
+		return -1
+	case x.score < y.score:
+		return 1
 	}
 	p, q := &r.pieces[x.piece], &r.pieces[y.piece]
 	return cmp.Or(
