@@ -91,16 +91,58 @@ type Setting struct {
 // Describe returns the settings of a T as [Load] would fill it, sorted by name.
 func Describe[T any](vars Vars) []Setting {
 	var out T
-	var settings []Setting
-	walk(reflect.ValueOf(&out).Elem(), func(f field) {
+	v := reflect.ValueOf(&out).Elem()
+	sources := map[string]string{}
+	malformed := map[string]string{}
+	walk(v, func(f field) {
 		text, source, ok := f.text(vars)
-		if ok && f.value.Type() == reflect.TypeFor[Secret]() {
-			text = Secret(text).String()
+		sources[f.names[0]] = source
+		if ok && set(f.value, text) != nil {
+			malformed[f.names[0]] = text
 		}
-		settings = append(settings, Setting{Name: f.names[0], Value: text, Source: source})
+	})
+	complete(v)
+	var settings []Setting
+	walk(v, func(f field) {
+		name := f.names[0]
+		value, bad := malformed[name]
+		if !bad {
+			value = show(f.value)
+		}
+		settings = append(settings, Setting{Name: name, Value: value, Source: sources[name]})
 	})
 	slices.SortFunc(settings, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
 	return slices.CompactFunc(settings, func(a, b Setting) bool { return a.Name == b.Name })
+}
+
+// complete calls WithDefaults on every struct that has it, so that people see
+// the values that count and not only those that were set.
+func complete(v reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Field(i)
+		if !v.Type().Field(i).IsExported() || f.Kind() != reflect.Struct {
+			continue
+		}
+		complete(f)
+		if m := f.MethodByName("WithDefaults"); m.IsValid() && m.Type().NumIn() == 0 && m.Type().NumOut() == 1 && m.Type().Out(0) == f.Type() {
+			f.Set(m.Call(nil)[0])
+		}
+	}
+}
+
+// show writes a value as its variable would hold it; zero values are "".
+func show(v reflect.Value) string {
+	if v.IsZero() {
+		return ""
+	}
+	if v.Kind() == reflect.Slice {
+		parts := make([]string, v.Len())
+		for i := range parts {
+			parts[i] = fmt.Sprint(v.Index(i).Interface())
+		}
+		return strings.Join(parts, ",")
+	}
+	return fmt.Sprint(v.Interface())
 }
 
 // field is a struct field that variables fill.

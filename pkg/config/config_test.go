@@ -87,6 +87,37 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	}
 }
 
+type late struct {
+	Slots int           `env:"RAGBUS_SLOTS"`
+	Pause time.Duration `env:"RAGBUS_PAUSE"`
+}
+
+func (l late) WithDefaults() late {
+	if l.Slots == 0 {
+		l.Slots = 4
+	}
+	return l
+}
+
+func TestDescribeShowsWhatCounts(t *testing.T) {
+	t.Parallel()
+	type all struct {
+		Late  late
+		Names []string `env:"RAGBUS_NAMES"`
+		Key   Secret   `env:"OTHER_KEY"`
+	}
+	got := Describe[all](Vars{"RAGBUS_PAUSE": "long", "RAGBUS_NAMES": "a, b", "OTHER_KEY": "hush"})
+	want := []Setting{
+		{"OTHER_KEY", redacted, "OTHER_KEY"},
+		{"RAGBUS_NAMES", "a,b", "RAGBUS_NAMES"},
+		{"RAGBUS_PAUSE", "long", "RAGBUS_PAUSE"},
+		{"RAGBUS_SLOTS", "4", "default"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestDescribeNamesTheSource(t *testing.T) {
 	t.Parallel()
 	want := Setting{Name: "RAGBUS_HTTP_ADDR", Value: "9", Source: "PORT"}

@@ -21,6 +21,8 @@ const (
 // answer: those of a gateway or worker that died, and those in the
 // background. Several gateways may do so at once: the first end wins.
 func (s *Service) sweep(ctx context.Context) {
+	// At once too: whoever waits for a chat that a crash took should not wait longer.
+	s.sweepOnce(ctx)
 	for {
 		pause := time.NewTimer(sweepEvery/2 + rand.N(sweepEvery)) //nolint:gosec // jitter is no secret
 		select {

@@ -58,12 +58,12 @@ func (c Config) Validate() error {
 			problems = append(problems, fmt.Errorf(format, args...))
 		}
 	}
-	check(c.Slots > 0 && c.Slots <= 4096, "generator slots are %d; use 1 to 4096", c.Slots)
-	check(c.Timeout > 0, "generator timeout is %s; it must be positive", c.Timeout)
-	check(c.MaxAttempts > 0, "generator attempts are %d; use at least 1", c.MaxAttempts)
-	check(c.Grace >= time.Second, "grace is %s; use at least 1s", c.Grace)
-	check(c.AnswerTokens >= 64, "answer tokens are %d; use at least 64", c.AnswerTokens)
-	check(c.Temperature <= 2, "the answer's temperature is %g; use 0 to 2", c.Temperature)
+	check(c.Slots > 0 && c.Slots <= 4096, "RAGBUS_GENERATOR_SLOTS: %d is not between 1 and 4096", c.Slots)
+	check(c.Timeout > 0, "RAGBUS_GENERATOR_TIMEOUT: %s is not positive", c.Timeout)
+	check(c.MaxAttempts > 0, "RAGBUS_GENERATOR_ATTEMPTS: %d is less than 1", c.MaxAttempts)
+	check(c.Grace >= time.Second, "RAGBUS_GRACE: %s is less than 1s", c.Grace)
+	check(c.AnswerTokens >= 64, "RAGBUS_ANSWER_TOKENS: %d is less than 64", c.AnswerTokens)
+	check(c.Temperature <= 2, "RAGBUS_ANSWER_TEMPERATURE: %g is more than 2", c.Temperature)
 	check(c.KeepAlive >= 10*time.Millisecond, "keep-alive is %s; use at least 10ms", c.KeepAlive)
 	check(c.Coalesce > 0 && c.Coalesce <= time.Second, "coalescing takes %s; use up to 1s", c.Coalesce)
 	return errors.Join(problems...)

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -95,6 +96,9 @@ type Store struct {
 // ctx bounds opening only; [Store.Close] ends the rest.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := private(cfg.Path); err != nil {
 		return nil, err
 	}
 	writer, err := sql.Open("sqlite", dataSource(cfg.Path, false))
@@ -231,4 +235,17 @@ func (s *Store) warnWhenLarge(ctx context.Context) {
 		s.log.WarnContext(ctx, "the embedded search index is large: searches scan every chunk; use Qdrant (RAGBUS_VECTOR_URL) beyond this size",
 			slog.Int("chunks", n), slog.Int("limit", manyChunks))
 	}
+}
+
+// private creates the file when it is not there, for its owner alone: it
+// holds the words of every document.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own path
+	if err != nil {
+		return fmt.Errorf("open the vector index: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("open the vector index: %w", err)
+	}
+	return nil
 }

@@ -222,8 +222,8 @@ func detectText(sample []byte, more bool, d declared) (Kind, error) {
 		if validUTF8(sample, more) && !isASCII(sample) {
 			k.charset = ""
 		}
-	} else {
-		ascii = narrow(sample, k.encoding)
+	} else if ascii = narrow(sample, k.encoding); binaryBytes(ascii) {
+		return Kind{}, unsupported("not text")
 	}
 	ascii = bytes.TrimPrefix(ascii, []byte("\xef\xbb\xbf"))
 	switch {
