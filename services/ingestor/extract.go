@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"strings"
@@ -143,6 +144,11 @@ func (s *Service) fetch(ctx context.Context, doc corpus.Document, blobKey string
 	if err != nil {
 		return nil, fmt.Errorf("make room for the document: %w", err)
 	}
+	// Without a name from the start, where the system allows it: a process
+	// that is killed leaves no document behind.
+	if err := os.Remove(file.Name()); err != nil {
+		s.log.DebugContext(ctx, "a temporary file keeps its name while it is open")
+	}
 	sum := sha256.New()
 	if _, err := io.Copy(io.MultiWriter(file, sum), r); err != nil {
 		s.discard(ctx, file)
@@ -156,7 +162,11 @@ func (s *Service) fetch(ctx context.Context, doc corpus.Document, blobKey string
 }
 
 func (s *Service) discard(ctx context.Context, file *os.File) {
-	if err := errors.Join(file.Close(), os.Remove(file.Name())); err != nil {
+	err := file.Close()
+	if gone := os.Remove(file.Name()); !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	if err != nil {
 		s.log.WarnContext(ctx, "a temporary file stays behind", "error", err)
 	}
 }

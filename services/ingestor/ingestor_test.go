@@ -125,6 +125,29 @@ func TestADocumentWithoutATitleIsCalledAfterItsFile(t *testing.T) {
 	}
 }
 
+func TestNoDocumentHasANameWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	s := prepare(t, scriptembed.Config{})
+	doc, _ := s.accept(t, "notes", "notes.txt", "The herring swims in large schools.")
+	key, err := s.catalog.BlobKey(t.Context(), mustScope(t), "notes")
+	check(t, err)
+	file, err := s.fetch(t.Context(), doc, key)
+	check(t, err)
+	left, err := os.ReadDir(s.cfg.TempDir)
+	check(t, err)
+	if len(left) != 0 {
+		t.Errorf("a crash now would leave %v", left)
+	}
+	s.discard(t.Context(), file)
+}
+
+func mustScope(t *testing.T) corpus.Scope {
+	t.Helper()
+	scope, err := corpus.SystemScope(corpus.DefaultTenant)
+	check(t, err)
+	return scope
+}
+
 func (s *stack) dead(t *testing.T) uint64 {
 	t.Helper()
 	stream, err := s.broker.JS.Stream(t.Context(), broker.StreamDead)
