@@ -42,15 +42,19 @@ func (s *Store) Find(ctx context.Context, scope corpus.Scope, refs []corpus.Chun
 	}
 	var (
 		docs   map[string]*row
-		chunks map[corpus.ChunkRef]corpus.Chunk
+		chunks = make(map[corpus.ChunkRef]corpus.Chunk, len(refs))
 	)
 	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		var err error
 		if docs, err = s.findDocuments(ctx, tx, scope, refs); err != nil {
 			return err
 		}
-		chunks, err = s.findChunks(ctx, tx, tenant, visible(refs, docs))
-		return err
+		missing := s.recent.get(visible(refs, docs), docs, chunks)
+		if err := s.findChunks(ctx, tx, tenant, missing, chunks); err != nil {
+			return err
+		}
+		s.recent.put(missing, docs, chunks)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find chunks: %w", err)
@@ -113,8 +117,8 @@ func visible(refs []corpus.ChunkRef, docs map[string]*row) []corpus.ChunkRef {
 	return seen
 }
 
-func (s *Store) findChunks(ctx context.Context, tx *sqldb.Tx, tenant string, refs []corpus.ChunkRef) (map[corpus.ChunkRef]corpus.Chunk, error) {
-	chunks := make(map[corpus.ChunkRef]corpus.Chunk, len(refs))
+// findChunks reads refs into chunks.
+func (s *Store) findChunks(ctx context.Context, tx *sqldb.Tx, tenant string, refs []corpus.ChunkRef, chunks map[corpus.ChunkRef]corpus.Chunk) error {
 	for len(refs) > 0 {
 		slice := refs[:min(len(refs), maxLookup)]
 		refs = refs[len(slice):]
@@ -133,10 +137,10 @@ func (s *Store) findChunks(ctx context.Context, tx *sqldb.Tx, tenant string, ref
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return chunks, nil
+	return nil
 }
 
 // lookup holds the statements that look up n keys at once.
