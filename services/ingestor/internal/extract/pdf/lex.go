@@ -154,6 +154,10 @@ func (l *lexer) word() object {
 	return object{kind: kindWord, b: l.data[start:l.pos]}
 }
 
+// maxScale is the largest power of ten that a float64 holds exactly; no
+// coordinate has more decimals.
+const maxScale = 1e22
+
 // number reads a number leniently, as viewers do: "--5" is -5, "1.2.3" is
 // 1.2, and an exponent or stray letter makes the whole a word.
 func (l *lexer) number() object {
@@ -172,7 +176,7 @@ func (l *lexer) number() object {
 			if value > 0 || c != '0' {
 				significant++
 			}
-			if dots > 1 || dots == 1 && significant > 15 {
+			if dots > 1 || dots == 1 && (significant > 15 || scale >= maxScale) {
 				continue // more digits than a number keeps
 			}
 			value = min(value*10+float64(c-'0'), 1<<53)
