@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"strings"
 	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/fault"
@@ -263,34 +265,46 @@ func (v envelope) payload(kind Kind) (Payload, error) {
 	return nil, invalid("the kind %q is not known", kind)
 }
 
+// strict refuses unknown names, names in another case, repeated ones and invalid UTF-8.
+var strict = jsonv2.RejectUnknownMembers(true) //nolint:gochecknoglobals // an option, never changed
+
 func decode[T Payload](data []byte) (T, error) {
 	var out T
 	if len(bytes.TrimSpace(data)) == 0 {
 		data = []byte("{}")
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&out); err != nil {
-		if fault.Is(err, fault.Invalid) {
-			return out, err
+	if err := jsonv2.Unmarshal(data, &out, strict); err != nil {
+		if own, ok := errors.AsType[*fault.Error](err); ok && fault.Is(own, fault.Invalid) {
+			return out, own
 		}
 		return out, invalid("the data of %s does not fit: %s", out.Kind().CloudEventType(), reason(err))
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return out, invalid("the data of %s is followed by something else", out.Kind().CloudEventType())
 	}
 	return out, nil
 }
 
 // reason returns a decoder's complaint without quoting the content.
 func reason(err error) string {
-	if typeErr, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Sprintf("field %q is a %s", typeErr.Field, typeErr.Value)
+	const longest = 80 // of a field's name that is shown
+	semantic, ok := errors.AsType[*jsonv2.SemanticError](err)
+	if !ok || len(semantic.JSONPointer) > longest {
+		return "it is not one JSON object"
 	}
-	if s, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok && len(s) < 80 {
-		return "unknown field " + s
+	if errors.Is(err, jsonv2.ErrUnknownName) {
+		return fmt.Sprintf("unknown field %q", semantic.JSONPointer.LastToken())
 	}
-	return "it is not the JSON expected"
+	field := strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
+	return fmt.Sprintf("field %q is a %s", field, kindName(semantic.JSONKind))
+}
+
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case jsontext.KindBeginObject:
+		return "object"
+	case jsontext.KindBeginArray:
+		return "array"
+	default:
+		return k.String()
+	}
 }
 
 func parseSubject(subject string) (Kind, string, error) {

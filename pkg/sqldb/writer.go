@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/ragbus/ragbus/pkg/fault"
@@ -95,6 +96,9 @@ func (w *writer) loop(ctx context.Context) {
 
 // gather adds what else is queued, and leaves out what nobody waits for any more.
 func (w *writer) gather(group []*job) []*job {
+	// Whoever is about to write gets in: under load this makes groups several
+	// times as large, and alone it returns at once.
+	runtime.Gosched()
 	if !group[0].state.CompareAndSwap(queued, running) {
 		group = group[:0]
 	}

@@ -52,7 +52,7 @@ func (s *Store) Accept(ctx context.Context, q conversation.Question) (turn conve
 	title := titleOf(q.Text)
 	derived := q.ConversationID == ""
 	if derived {
-		q.ConversationID = corpus.DeriveID("conversation", q.Tenant, q.Owner, q.ID)
+		q.ConversationID = begunBy(q)
 	}
 	q.AskedAt, q.Deadline = fromMicros(q.AskedAt.UnixMicro()), fromMicros(q.Deadline.UnixMicro())
 	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
@@ -71,6 +71,14 @@ func (s *Store) Accept(ctx context.Context, q conversation.Question) (turn conve
 		return conversation.Turn{}, false, fmt.Errorf("accept question: %w", err)
 	}
 	return turn, first, nil
+}
+
+// begunBy names the conversation that a question begins. Fresh ids begin with
+// their time, and so does what is derived here: rows that are written
+// together then lie together on disk, in fewer pages of a commit.
+func begunBy(q conversation.Question) string {
+	const timeDigits = 12 // of a UUIDv7
+	return q.ID[:min(timeDigits, len(q.ID))] + corpus.DeriveID("conversation", q.Tenant, q.Owner, q.ID)
 }
 
 // sameQuestion compares what identifies a request; a conversation that was
