@@ -79,6 +79,7 @@ type scratch struct {
 	tokens []token
 	ids    []uint32
 	seen   [stopWords]uint8
+	word   [MaxStemmed + 1]byte
 	stems  [stemSlots]stemSlot
 }
 
@@ -101,6 +102,13 @@ func (a *Analyzer) Analyze(text string) Analysis {
 	}
 	out.Terms = count(s.ids)
 	return out
+}
+
+// Language returns what Analyze says of the text's language, at a fraction of its cost.
+func (a *Analyzer) Language(text string) Language {
+	s := a.scan(text)
+	defer a.pool.Put(s)
+	return a.weigh(s, &Analysis{}).passage()
 }
 
 // Query returns the terms of a question for passages in any of the languages,

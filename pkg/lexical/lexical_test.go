@@ -76,6 +76,9 @@ func TestLanguageOfPassages(t *testing.T) {
 		"sv": "Rådet har beslutat att bron inte ska vara klar före vintern, men det är bra.",
 		"nl": "De raad heeft besloten dat de brug niet voor de winter klaar zal zijn.",
 	} {
+		if got := a.Language(text); got != a.Analyze(text).Language {
+			t.Errorf("%q is %s, but analysed as %s", text, got, a.Analyze(text).Language)
+		}
 		if got := a.Analyze(text).Language.String(); got != want {
 			t.Errorf("%q is %s, want %s", text, got, want)
 		}

@@ -12,7 +12,13 @@ import (
 	"github.com/kljensen/snowball/swedish"
 )
 
-func stemID(tag byte, l Language, word []byte) uint32 {
+// stemID returns the id of a word's term. It works in buf, whose content does not matter.
+func stemID(buf *[MaxStemmed + 1]byte, tag byte, l Language, word []byte) uint32 {
+	if tag == latinTag+byte(English) && len(word) <= MaxStemmed {
+		if stem, ok := stemEnglish(append(buf[:0], word...)); ok {
+			return termID(tag, stem)
+		}
+	}
 	return termID(tag, []byte(stem(tag, l, string(word))))
 }
 

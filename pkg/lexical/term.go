@@ -54,14 +54,14 @@ func (a *Analyzer) appendTerms(s *scratch, ids []uint32, t token, l Language) []
 		return append(ids, termID(tag, text))
 	}
 	if len(text) > longestSlot {
-		return append(ids, stemID(tag, l, text))
+		return append(ids, stemID(&s.word, tag, l, text))
 	}
 	h := xxhash.Sum64(text) + uint64(tag)
 	slot := &s.stems[h%stemSlots]
 	if slot.tag != tag || string(slot.word[:slot.length]) != string(text) {
 		slot.tag = tag
 		slot.length = uint8(copy(slot.word[:], text))
-		slot.id = stemID(tag, l, text)
+		slot.id = stemID(&s.word, tag, l, text)
 	}
 	return append(ids, slot.id)
 }
