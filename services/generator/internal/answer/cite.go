@@ -104,7 +104,6 @@ type pending struct {
 // checking is the check of one answer.
 type checking struct {
 	*Checker
-	question  string
 	plain     string
 	sentences []sentence.Span
 	language  lexical.Language
@@ -124,12 +123,12 @@ func (c *Checker) Check(ctx context.Context, question, text string, passages []c
 		return nil
 	}
 	k := checking{
-		Checker: c, question: question, plain: plain, sentences: sentence.Split(plain), language: c.analyzer.Analyze(plain).Language,
+		Checker: c, plain: plain, sentences: sentence.Split(plain), language: c.analyzer.Language(plain),
 		passages: passages, read: make([]*evidence.Passage, len(passages)), citations: make([]conversation.Citation, 0, len(groups)),
 	}
-	before := 0
+	before, asked := 0, evidence.NewQuestion(question)
 	for _, g := range groups {
-		if claims := claimsOf(plain, k.sentences, before, g.at, question); len(claims) > 0 {
+		if claims := claimsOf(plain, k.sentences, before, g.at, asked); len(claims) > 0 {
 			k.group(g, claims)
 		}
 		before = g.at
@@ -192,7 +191,7 @@ func best(p *evidence.Passage, claims []*evidence.Claim) (evidence.Verdict, *evi
 
 // claimsOf returns what markers at a byte of the plain text claim: first the
 // words since the last markers, when those say enough, then the whole sentence.
-func claimsOf(plain string, sentences []sentence.Span, before, at int, question string) []*evidence.Claim {
+func claimsOf(plain string, sentences []sentence.Span, before, at int, question *evidence.Question) []*evidence.Claim {
 	i := sentenceAt(plain, sentences, at)
 	if i < 0 {
 		return nil

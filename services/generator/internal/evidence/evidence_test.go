@@ -53,7 +53,7 @@ func TestCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := judge().Read(tt.passage)
-			c := evidence.NewClaim(tt.claim, "When does the town archive open?")
+			c := evidence.NewClaim(tt.claim, evidence.NewQuestion("When does the town archive open?"))
 			v := p.Check(c)
 			if v.Supported != tt.want {
 				t.Fatalf("supported %v, want %v: %+v", v.Supported, tt.want, v)
@@ -69,7 +69,7 @@ func TestTogether(t *testing.T) {
 	t.Parallel()
 	j := judge()
 	a, b := j.Read("The archive was founded in 1887."), j.Read("The museum opened its doors in 1920.")
-	c := evidence.NewClaim("The archive was founded in 1887 and the museum opened its doors in 1920.", "")
+	c := evidence.NewClaim("The archive was founded in 1887 and the museum opened its doors in 1920.", nil)
 	if a.Check(c).Supported || b.Check(c).Supported {
 		t.Error("one passage alone supports what two say")
 	}
@@ -114,7 +114,7 @@ func FuzzCheckAndQuote(f *testing.F) {
 	f.Add("# H\n- a\n| b | c |", "c")
 	f.Fuzz(func(t *testing.T, passage, claim string) {
 		p := judge().Read(passage)
-		c := evidence.NewClaim(claim, "")
+		c := evidence.NewClaim(claim, nil)
 		v := p.Check(c)
 		start, end := p.Quote(c, v)
 		if start < 0 || end < start || end > len(passage) {

@@ -3,6 +3,7 @@ package evidence
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/ragbus/ragbus/pkg/lexical"
 )
@@ -24,7 +25,7 @@ func (p *Passage) contradicts(c *Claim, first, last int) bool {
 		// The evidence must negate something too; what exactly is often worded otherwise.
 		return len(denied) == 0 && len(p.judge.negated(p.Text, p.Language)) == 0
 	}
-	words := p.judge.Words(c.Text, p.Language)
+	words := c.whole.words(p.judge, p.Language)
 	for _, d := range denied {
 		if len(d) == 0 {
 			continue
@@ -42,11 +43,12 @@ func (p *Passage) contradicts(c *Claim, first, last int) bool {
 
 // statedElsewhere reports whether one sentence without negation bears the claim out by itself.
 func (p *Passage) statedElsewhere(c *Claim, words []lexical.Term) bool {
+	m := p.match(c, words)
 	for i, s := range p.Sentences {
 		if len(p.judge.negated(s.Of(p.Text), p.Language)) > 0 {
 			continue
 		}
-		if found, _ := p.cover(c, words, i, i); found >= p.judge.limits.Window {
+		if found, _ := m.cover(i, i); found >= p.judge.limits.Window {
 			return true
 		}
 	}
@@ -56,8 +58,11 @@ func (p *Passage) statedElsewhere(c *Claim, words []lexical.Term) bool {
 // negated returns, for each negation of a text, the terms of the content
 // words in its scope. It returns nil without further work for most texts, which negate nothing.
 func (j *Judge) negated(text string, l lexical.Language) [][]lexical.Term {
+	if !anyNegates(text) {
+		return nil
+	}
 	var out [][]lexical.Term
-	words := strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r == '(' || r == ')' })
+	words := strings.FieldsFunc(text, parts)
 	for i, raw := range words {
 		w := fold(raw)
 		if !negates(w) {
@@ -79,6 +84,65 @@ func (j *Judge) negated(text string, l lexical.Language) [][]lexical.Term {
 		out = append(out, scoped)
 	}
 	return out
+}
+
+// parts reports whether a rune parts words that may negate.
+func parts(r rune) bool { return unicode.IsSpace(r) || r == '(' || r == ')' }
+
+// anyNegates reports whether any word of a text negates.
+func anyNegates(text string) bool {
+	for start := 0; start < len(text); {
+		end, ascii := start, true
+		for end < len(text) {
+			r, size := rune(text[end]), 1
+			if r >= utf8.RuneSelf {
+				r, size = utf8.DecodeRuneInString(text[end:])
+			}
+			if parts(r) {
+				break
+			}
+			ascii = ascii && r < utf8.RuneSelf
+			end += size
+		}
+		word := text[start:end]
+		switch {
+		case ascii && asciiNegates(word), !ascii && (negates(fold(word)) || hanNegation(word) != ""):
+			return true
+		case end == len(text):
+			return false
+		}
+		_, size := utf8.DecodeRuneInString(text[end:])
+		start = end + size
+	}
+	return false
+}
+
+// longestNegation is no shorter, in bytes, than any word of ASCII that [negates] lists.
+const longestNegation = 12
+
+// asciiNegates reports whether a word of ASCII negates when it is folded.
+func asciiNegates(word string) bool {
+	for word != "" && !alphanumeric(word[0]) {
+		word = word[1:]
+	}
+	for word != "" && !alphanumeric(word[len(word)-1]) {
+		word = word[:len(word)-1]
+	}
+	if len(word) > longestNegation {
+		return strings.EqualFold(word[len(word)-3:], "n't")
+	}
+	var lower [longestNegation]byte
+	for i := range len(word) {
+		lower[i] = word[i]
+		if c := word[i]; c >= 'A' && c <= 'Z' {
+			lower[i] = c | 0x20
+		}
+	}
+	return negates(string(lower[:len(word)]))
+}
+
+func alphanumeric(c byte) bool {
+	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
 }
 
 // negates reports whether a folded word negates what follows.

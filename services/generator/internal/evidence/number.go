@@ -16,8 +16,14 @@ func Numbers(text string, words bool) []string {
 	var out []string
 	inWord := false
 	for i := 0; i < len(text); {
-		r, size := rune(text[i]), 1
-		if r >= utf8.RuneSelf {
+		c := text[i]
+		if c < utf8.RuneSelf && (c < '0' || c > '9') { // most of a text
+			inWord = c|0x20 >= 'a' && c|0x20 <= 'z'
+			i++
+			continue
+		}
+		r, size := rune(c), 1
+		if c >= utf8.RuneSelf {
 			r, size = utf8.DecodeRuneInString(text[i:])
 		}
 		if digit(r) < 0 {
@@ -129,20 +135,50 @@ func canonical(number string) string {
 
 // appendWords adds the small number words of the text.
 func appendWords(out []string, text string) []string {
-	for w := range strings.FieldsFuncSeq(text, func(r rune) bool { return !unicode.IsLetter(r) }) {
-		if len(w) < 2 || len(w) > 12 {
-			continue
+	start := 0
+	for i := 0; i <= len(text); {
+		size, inWord := 1, false
+		if i < len(text) {
+			r := rune(text[i])
+			if r < utf8.RuneSelf {
+				inWord = r|0x20 >= 'a' && r|0x20 <= 'z'
+			} else {
+				r, size = utf8.DecodeRuneInString(text[i:])
+				inWord = unicode.IsLetter(r)
+			}
 		}
-		if n := numberWord(w); n != "" {
-			out = append(out, n)
+		if !inWord {
+			if n := i - start; n >= 2 && n <= longestNumber {
+				if number := numberWord(text[start:i]); number != "" {
+					out = append(out, number)
+				}
+			}
+			start = i + size
 		}
+		i += size
 	}
 	return out
 }
 
+// longestNumber is how long, in bytes, a number word is at most.
+const longestNumber = 12
+
 // numberWord knows cardinals and ordinals to twelve in English, and cardinals to ten in German, Spanish and French.
 func numberWord(w string) string {
-	switch strings.ToLower(w) {
+	var buf [longestNumber]byte
+	lower := buf[:0]
+	for i := range len(w) {
+		c := w[i]
+		if c >= utf8.RuneSelf || len(lower) == longestNumber {
+			lower = []byte(strings.ToLower(w))
+			break
+		}
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		lower = append(lower, c)
+	}
+	switch string(lower) {
 	case "zero", "null", "cero", "zéro":
 		return "0"
 	case "one", "first", "once", "ein", "eins", "eine", "einen", "uno", "una", "un", "une":

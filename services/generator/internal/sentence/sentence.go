@@ -108,7 +108,7 @@ func thaiBreak(text string, start, i, runes int) bool {
 		return false
 	}
 	r, _ := utf8.DecodeLastRuneInString(strings.TrimRightFunc(text[start:i], unicode.IsSpace))
-	return unicode.Is(unicode.Thai, r) || unicode.Is(unicode.Lao, r) || unicode.Is(unicode.Khmer, r)
+	return r >= 0xE00 && (unicode.Is(unicode.Thai, r) || unicode.Is(unicode.Lao, r) || unicode.Is(unicode.Khmer, r))
 }
 
 // maxMarks bounds, in bytes, how many end marks in a row are looked at.
@@ -116,6 +116,14 @@ const maxMarks = 64
 
 // endAt returns where the sentence ends when the rune r at i ends it, else 0.
 func endAt(text string, start, i int, r rune) int {
+	if r < utf8.RuneSelf && r != '.' && r != '!' && r != '?' {
+		return 0
+	}
+	return markEnd(text, start, i, r)
+}
+
+// markEnd is endAt for any rune, the ones that often end a sentence among them.
+func markEnd(text string, start, i int, r rune) int {
 	size := utf8.RuneLen(r)
 	if size < 0 {
 		size = 1
