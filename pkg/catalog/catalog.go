@@ -221,7 +221,10 @@ type Store interface {
 	// Find returns the chunks that exist and that the scope sees, with their
 	// documents, in the order asked; others are left out. Documents being
 	// deleted are never seen. Of each document the live version is seen, and
-	// the one on its way, for the moments in which the index is ahead.
+	// the one on its way, for the moments in which the index is ahead. A
+	// change that has returned, here or in another process, holds for every
+	// Find that begins after it. Lists and maps in the documents are shared
+	// with other callers: do not modify them.
 	Find(ctx context.Context, scope corpus.Scope, refs []corpus.ChunkRef) ([]Found, error)
 
 	// Ready returns nil when the database answers.

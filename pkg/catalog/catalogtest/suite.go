@@ -27,7 +27,7 @@ type Open func(t *testing.T) Store
 // Run runs the whole contract.
 func Run(t *testing.T, open Open) {
 	t.Helper()
-	for name, group := range map[string]map[string]func(*testing.T, *fixture){
+	run(t, open, map[string]map[string]func(*testing.T, *fixture){
 		"Accept":    acceptCases(),
 		"Describe":  describeCases(),
 		"Life":      lifeCases(),
@@ -35,11 +35,24 @@ func Run(t *testing.T, open Open) {
 		"Delete":    deleteCases(),
 		"List":      listCases(),
 		"Find":      findCases(),
+		"Visible":   visibleCases(),
 		"Vectors":   vectorCases(),
 		"Sweep":     sweepCases(),
 		"Together":  raceCases(),
 		"Any order": modelCases(),
-	} {
+	})
+}
+
+// RunSearches runs the part of the contract that says what searches see, for
+// a Store whose Find and whose changes are those of different processes.
+func RunSearches(t *testing.T, open Open) {
+	t.Helper()
+	run(t, open, map[string]map[string]func(*testing.T, *fixture){"List": listCases(), "Find": findCases(), "Visible": visibleCases()})
+}
+
+func run(t *testing.T, open Open, groups map[string]map[string]func(*testing.T, *fixture)) {
+	t.Helper()
+	for name, group := range groups {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for name, run := range group {

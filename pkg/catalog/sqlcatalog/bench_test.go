@@ -74,29 +74,40 @@ func fill(b *testing.B, s *sqlcatalog.Store, documents int) (refs []corpus.Chunk
 	return refs, hashes
 }
 
+// BenchmarkFind looks up chunks spread over a library of 1,000 chunks, all of
+// which are remembered after a while, and over one of 40,000, most of which are not.
 func BenchmarkFind(b *testing.B) {
-	s := open(b)
-	refs, _ := fill(b, s, 250)
-	scope, err := corpus.NewScope(benchTenant)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, c := range []struct{ chunks, documents int }{{10, 5}, {30, 10}, {30, 30}} {
-		b.Run(fmt.Sprintf("chunks=%d/documents=%d", c.chunks, c.documents), func(b *testing.B) {
-			b.ReportAllocs()
-			reportCPU(b)
-			for n := 0; b.Loop(); n++ {
+	for _, documents := range []int{25, 1000} {
+		s := open(b)
+		refs, _ := fill(b, s, documents)
+		scope, err := corpus.NewScope(benchTenant)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, c := range []struct{ chunks, documents int }{{8, 6}, {30, 10}, {30, 25}} {
+			b.Run(fmt.Sprintf("library=%d/chunks=%d/documents=%d", len(refs), c.chunks, c.documents), func(b *testing.B) {
+				b.ReportAllocs()
 				asked := make([]corpus.ChunkRef, c.chunks)
-				for i := range asked {
-					document := (n*7 + (i%c.documents)*3) % 250
-					asked[i] = refs[document*40+(n+i)%40]
+				find := func(n int) {
+					for i := range asked {
+						document := (n*7 + (i%c.documents)*3) % documents
+						asked[i] = refs[document*40+(n/documents+i)%40]
+					}
+					found, err := s.Find(b.Context(), scope, asked)
+					if err != nil || len(found) != c.chunks {
+						b.Fatalf("found %d, %v", len(found), err)
+					}
 				}
-				found, err := s.Find(b.Context(), scope, asked)
-				if err != nil || len(found) != c.chunks {
-					b.Fatalf("found %d, %v", len(found), err)
+				for n := range 1000 {
+					find(n)
 				}
-			}
-		})
+				reportCPU(b)
+				b.ResetTimer()
+				for n := 0; b.Loop(); n++ {
+					find(n)
+				}
+			})
+		}
 	}
 }
 

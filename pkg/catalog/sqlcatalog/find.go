@@ -3,8 +3,6 @@ package sqlcatalog
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/corpus"
@@ -31,69 +29,152 @@ func (s *Store) ListChunks(ctx context.Context, scope corpus.Scope, id string, a
 	return chunks, wrap("list chunks", err)
 }
 
-// maxLookup is how many keys one statement looks up; longer lists take several.
-const maxLookup = 64
-
 // Find implements [catalog.Store].
+//
+// Most of what it reads it has read before. What it must ask the database each
+// time is only the revision of every document, its updated_at, which grows with
+// every change of the row (see [Store.touch]): a remembered row is used when it
+// is of the very revision that the snapshot has, so that a deletion, another
+// acl or a new version holds from the moment it is committed, whichever process
+// committed it. Nothing has to be told of a change, and nothing to be
+// invalidated.
 func (s *Store) Find(ctx context.Context, scope corpus.Scope, refs []corpus.ChunkRef) ([]catalog.Found, error) {
-	tenant := scope.Tenant()
-	if len(refs) == 0 {
+	f := newFinding(scope, refs)
+	if len(f.ids) == 0 {
 		return nil, nil
 	}
-	var (
-		docs   map[string]*row
-		chunks = make(map[corpus.ChunkRef]corpus.Chunk, len(refs))
-	)
 	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		var err error
-		if docs, err = s.findDocuments(ctx, tx, scope, refs); err != nil {
+		if err := s.findDocuments(ctx, tx, f); err != nil {
 			return err
 		}
-		missing := s.recent.get(visible(refs, docs), docs, chunks)
-		if err := s.findChunks(ctx, tx, tenant, missing, chunks); err != nil {
-			return err
-		}
-		s.recent.put(missing, docs, chunks)
-		return nil
+		return s.findChunks(ctx, tx, f)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find chunks: %w", err)
 	}
-	found := make([]catalog.Found, 0, len(chunks))
-	for _, ref := range refs {
-		if c, ok := chunks[ref]; ok {
-			found = append(found, catalog.Found{Chunk: c, Document: docs[ref.Document].Document})
-		}
-	}
-	return found, nil
+	return f.found(), nil
 }
 
-// findDocuments returns what the scope sees of the documents that refs name, by id.
-func (s *Store) findDocuments(ctx context.Context, tx *sqldb.Tx, scope corpus.Scope, refs []corpus.ChunkRef) (map[string]*row, error) {
-	docs := make(map[string]*row, len(refs))
-	ids := make([]string, 0, len(refs))
-	for _, ref := range refs {
-		if _, known := docs[ref.Document]; !known && ref.Tenant == scope.Tenant() {
-			docs[ref.Document] = nil
-			ids = append(ids, ref.Document)
+// finding is one Find at work.
+type finding struct {
+	scope corpus.Scope
+	refs  []corpus.ChunkRef
+	// ids are the documents that refs name, each once, and documentOf tells
+	// which one is a ref's: -1 for one of another tenant.
+	ids        []string
+	documentOf []int
+	// documents are the rows of ids; nil are those that are not there, being
+	// deleted, or not to be seen by the scope.
+	documents []*row
+	// chunks are those of refs; nil is what was not found.
+	chunks []*corpus.Chunk
+}
+
+func newFinding(scope corpus.Scope, refs []corpus.ChunkRef) *finding {
+	f := &finding{
+		scope: scope, refs: refs, ids: make([]string, 0, len(refs)), documentOf: make([]int, len(refs)), chunks: make([]*corpus.Chunk, len(refs)),
+	}
+	tenant := scope.Tenant()
+	places := make(map[string]int, len(refs))
+	for i, ref := range refs {
+		if ref.Tenant != tenant {
+			f.documentOf[i] = -1
+			continue
+		}
+		place, known := places[ref.Document]
+		if !known {
+			place = len(f.ids)
+			places[ref.Document] = place
+			f.ids = append(f.ids, ref.Document)
+		}
+		f.documentOf[i] = place
+	}
+	f.documents = make([]*row, len(f.ids))
+	return f
+}
+
+// document returns the row of the i-th ref when its chunk may be seen: when
+// the document is seen and the version is the live one, or the one about to
+// be. Between the moments in which index and catalog switch versions, either
+// is right; older ones are being swept.
+func (f *finding) document(i int) *row {
+	if f.documentOf[i] < 0 {
+		return nil
+	}
+	r := f.documents[f.documentOf[i]]
+	if r == nil || f.refs[i].Version != r.LiveVersion && f.refs[i].Version != r.SHA256 {
+		return nil
+	}
+	return r
+}
+
+func (f *finding) found() []catalog.Found {
+	found := make([]catalog.Found, 0, len(f.refs))
+	for i, c := range f.chunks {
+		if c != nil {
+			found = append(found, catalog.Found{Chunk: *c, Document: f.document(i).Document})
 		}
 	}
+	return found
+}
+
+// findDocuments fills f.documents.
+func (s *Store) findDocuments(ctx context.Context, tx *sqldb.Tx, f *finding) error {
+	tenant := f.scope.Tenant()
+	revisions, err := s.revisions(ctx, tx, tenant, f.ids)
+	if err != nil {
+		return err
+	}
+	changed := s.rows.get(tenant, f.ids, revisions, f.documents)
+	if len(changed) > 0 {
+		rows, err := s.readDocuments(ctx, tx, tenant, changed)
+		if err != nil {
+			return err
+		}
+		s.rows.put(rows)
+		for i, id := range f.ids {
+			if r := rows[id]; r != nil {
+				f.documents[i] = r
+			}
+		}
+	}
+	for i, r := range f.documents {
+		if r != nil && !f.scope.Sees(r.ACL) {
+			f.documents[i] = nil
+		}
+	}
+	return nil
+}
+
+// revisions returns the updated_at of each document, 0 for one that is not there.
+func (s *Store) revisions(ctx context.Context, tx *sqldb.Tx, tenant string, ids []string) ([]int64, error) {
+	revisions := make([]int64, 0, bucket(min(len(ids), maxLookup)))
+	for from := 0; from < len(ids); from += maxLookup {
+		slice := ids[from:min(from+maxLookup, len(ids))]
+		n := bucket(len(slice))
+		revisions = append(revisions[:from], make([]int64, n)...)
+		dest := make([]any, n)
+		for i := range dest {
+			dest[i] = &revisions[from+i]
+		}
+		if _, err := tx.One(ctx, s.lookups[n].revisions, documentArguments(tenant, slice, n), dest...); err != nil {
+			return nil, fmt.Errorf("read revisions of documents: %w", err)
+		}
+	}
+	return revisions[:len(ids)], nil
+}
+
+// readDocuments returns rows by id, without those that are not there or being deleted.
+func (s *Store) readDocuments(ctx context.Context, tx *sqldb.Tx, tenant string, ids []string) (map[string]*row, error) {
+	rows := make(map[string]*row, len(ids))
 	for len(ids) > 0 {
 		slice := ids[:min(len(ids), maxLookup)]
 		ids = ids[len(slice):]
 		n := bucket(len(slice))
-		args := make([]any, 1, n+1)
-		args[0] = scope.Tenant()
-		for _, id := range slice {
-			args = append(args, id)
-		}
-		for len(args) <= n {
-			args = append(args, "")
-		}
-		err := tx.Each(ctx, s.lookups[n].documents, args, func(scan func(...any) error) error {
+		err := tx.Each(ctx, s.lookups[n].documents, documentArguments(tenant, slice, n), func(scan func(...any) error) error {
 			r, err := scanRow(scan)
-			if err == nil && scope.Sees(r.ACL) {
-				docs[r.ID] = r
+			if err == nil {
+				rows[r.ID] = r
 			}
 			return err
 		})
@@ -101,24 +182,31 @@ func (s *Store) findDocuments(ctx context.Context, tx *sqldb.Tx, scope corpus.Sc
 			return nil, err
 		}
 	}
-	return docs, nil
+	return rows, nil
 }
 
-// visible returns the refs whose document is seen and whose version is the
-// live one, or the one about to be: between the moments in which index and
-// catalog switch versions, either is right. Older ones are being swept.
-func visible(refs []corpus.ChunkRef, docs map[string]*row) []corpus.ChunkRef {
-	seen := make([]corpus.ChunkRef, 0, len(refs))
-	for _, ref := range refs {
-		if r := docs[ref.Document]; r != nil && ref.Tenant == r.Tenant && (ref.Version == r.LiveVersion || ref.Version == r.SHA256) {
-			seen = append(seen, ref)
+// findChunks fills f.chunks.
+func (s *Store) findChunks(ctx context.Context, tx *sqldb.Tx, f *finding) error {
+	missing := s.chunks.get(f)
+	if len(missing) == 0 {
+		return nil
+	}
+	chunks, err := s.lookUpChunks(ctx, tx, f.scope.Tenant(), missing)
+	if err != nil {
+		return err
+	}
+	for i, ref := range f.refs {
+		if f.chunks[i] == nil && f.document(i) != nil {
+			f.chunks[i] = chunks[ref]
 		}
 	}
-	return seen
+	s.chunks.put(f)
+	return nil
 }
 
-// findChunks reads refs into chunks.
-func (s *Store) findChunks(ctx context.Context, tx *sqldb.Tx, tenant string, refs []corpus.ChunkRef, chunks map[corpus.ChunkRef]corpus.Chunk) error {
+// lookUpChunks returns what there is of refs.
+func (s *Store) lookUpChunks(ctx context.Context, tx *sqldb.Tx, tenant string, refs []corpus.ChunkRef) (map[corpus.ChunkRef]*corpus.Chunk, error) {
+	chunks := make(map[corpus.ChunkRef]*corpus.Chunk, len(refs))
 	for len(refs) > 0 {
 		slice := refs[:min(len(refs), maxLookup)]
 		refs = refs[len(slice):]
@@ -133,72 +221,12 @@ func (s *Store) findChunks(ctx context.Context, tx *sqldb.Tx, tenant string, ref
 		}
 		err := tx.Each(ctx, s.lookups[n].chunks, args, func(scan func(...any) error) error {
 			c, err := scanChunk(scan, tenant)
-			chunks[c.ChunkRef] = c
+			chunks[c.ChunkRef] = &c
 			return err
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
-}
-
-// lookup holds the statements that look up n keys at once.
-type lookup struct {
-	documents string
-	chunks    string
-	vectors   string
-}
-
-// smallestLookup is the number of keys that a shorter list is padded to.
-const smallestLookup = 4
-
-// bucket rounds the number of keys up to that of a prepared lookup.
-func bucket(n int) int {
-	size := smallestLookup
-	for size < n {
-		size *= 2
-	}
-	return size
-}
-
-func newLookups() map[int]lookup {
-	lookups := make(map[int]lookup)
-	for n := smallestLookup; n <= maxLookup; n *= 2 {
-		lookups[n] = lookup{
-			documents: "select " + documentColumns + " from documents where tenant = $1 and status not in ('deleting', 'deleted') and id in (" + marks(2, n) + ")",
-			chunks:    chunksStatement(n),
-			vectors:   "select hash, vector from vectors where tenant = $1 and profile = $2 and hash in (" + marks(3, n) + ")",
-		}
-	}
-	return lookups
-}
-
-// chunksStatement looks up n chunks. It is no join of the list with the
-// table: SQLite plans a join anew whenever one of its parameters turns to 0
-// or 1, as ordinals do.
-func chunksStatement(n int) string {
-	var b strings.Builder
-	b.WriteString("select " + chunkColumns + " from chunks where tenant = $1 and (document, version, ordinal) in (values ")
-	for i := range n {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "($%d, $%d, cast($%d as bigint))", 3*i+2, 3*i+3, 3*i+4)
-	}
-	b.WriteString(")")
-	return b.String()
-}
-
-// marks returns "$from, …" with n placeholders.
-func marks(from, n int) string {
-	var b strings.Builder
-	for i := range n {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteByte('$')
-		b.WriteString(strconv.Itoa(from + i))
-	}
-	return b.String()
+	return chunks, nil
 }

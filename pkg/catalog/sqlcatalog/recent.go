@@ -6,66 +6,169 @@ import (
 	"github.com/ragbus/ragbus/pkg/corpus"
 )
 
-// recentSize is how many chunks each half of the cache holds: about 2 MB of
-// text altogether, for what most questions are answered from.
-const recentSize = 1024
+// recent remembers values within a bound of bytes. It keeps two halves: when
+// the young one is full it becomes the old one, and what is still asked for
+// moves back. Its methods are called with mu held, once for all that a search
+// asks.
+type recent[K comparable, V any] struct {
+	mu         sync.Mutex
+	young, old map[K]V
+	// weight is that of what is young; half is the bound.
+	weight, half int
+	weigh        func(V) int
+}
 
-// recentKey names a chunk of one generation. The chunks of a live version
+func newRecent[K comparable, V any](half int, weigh func(V) int) *recent[K, V] {
+	return &recent[K, V]{young: make(map[K]V), half: half, weigh: weigh}
+}
+
+func (r *recent[K, V]) get(key K) (V, bool) {
+	v, ok := r.young[key]
+	if !ok {
+		if v, ok = r.old[key]; ok {
+			r.put(key, v)
+		}
+	}
+	return v, ok
+}
+
+func (r *recent[K, V]) put(key K, v V) {
+	weight := r.weigh(v)
+	if weight > r.half {
+		return
+	}
+	if before, ok := r.young[key]; ok {
+		r.weight -= r.weigh(before)
+	}
+	if r.weight+weight > r.half {
+		r.old, r.young, r.weight = r.young, make(map[K]V), 0
+	}
+	r.young[key] = v
+	r.weight += weight
+}
+
+// What the halves of the two hold: about 6,000 chunks of 1,000 characters each,
+// and 2,000 documents with a few fields of metadata; 20 MiB altogether.
+const (
+	recentChunksHalf = 8 << 20
+	recentRowsHalf   = 2 << 20
+)
+
+// What an entry weighs beside its texts: the value, the key, its share of the
+// map, rounded up.
+const (
+	chunkWeight = 320
+	rowWeight   = 800
+	fieldWeight = 96
+)
+
+// rowKey names a document.
+type rowKey struct{ tenant, id string }
+
+// recentRows remembers rows of documents. A row is only taken for the revision
+// that it was read at. What is remembered is shared: nobody changes it. It is
+// safe for concurrent use.
+type recentRows struct{ *recent[rowKey, *row] }
+
+func newRecentRows() *recentRows {
+	return &recentRows{newRecent[rowKey](recentRowsHalf, (*row).weight)}
+}
+
+// weight is about how many bytes the row takes in memory.
+func (r *row) weight() int {
+	n := rowWeight + len(r.Tenant) + len(r.ID) + len(r.Collection) + len(r.givenTitle) + len(r.foundTitle) + len(r.Filename) + len(r.Source) +
+		len(r.MediaType) + len(r.SHA256) + len(r.LiveVersion) + len(r.blobKey)
+	if r.Failure != nil {
+		n += fieldWeight + len(r.Failure.Code) + len(r.Failure.Message)
+	}
+	for _, list := range [][]string{r.Warnings, r.ACL} {
+		for _, s := range list {
+			n += fieldWeight + len(s)
+		}
+	}
+	for key, value := range r.Metadata {
+		n += fieldWeight + len(key)
+		if s, ok := value.(string); ok {
+			n += len(s)
+		}
+	}
+	return n
+}
+
+// get sets rows to what is known of ids at these revisions, and returns the
+// ids of the others that exist.
+func (c *recentRows) get(tenant string, ids []string, revisions []int64, rows []*row) (others []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, id := range ids {
+		rows[i] = nil
+		if revisions[i] == 0 {
+			continue
+		}
+		if r, ok := c.recent.get(rowKey{tenant, id}); ok && r.stored == revisions[i] {
+			rows[i] = r
+		} else {
+			others = append(others, id)
+		}
+	}
+	return others
+}
+
+func (c *recentRows) put(rows map[string]*row) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range rows {
+		c.recent.put(rowKey{r.Tenant, r.ID}, r)
+	}
+}
+
+// chunkKey names a chunk of one generation. The chunks of a live version
 // never change within it, so that what is remembered is never stale; whether
 // the document may be seen is asked anew each time.
-type recentKey struct {
+type chunkKey struct {
 	ref        corpus.ChunkRef
 	generation int64
 }
 
-// recentChunks remembers the chunks that were found last. It keeps two
-// halves: when the young one is full it becomes the old one, and what is
-// still asked for moves back. It is safe for concurrent use.
+// recentChunks remembers chunks of live versions. It is safe for concurrent use.
 type recentChunks struct {
-	mu         sync.Mutex
-	young, old map[recentKey]corpus.Chunk
+	*recent[chunkKey, *corpus.Chunk]
 }
 
-func newRecentChunks() *recentChunks { return &recentChunks{young: map[recentKey]corpus.Chunk{}} }
+func newRecentChunks() *recentChunks {
+	return &recentChunks{newRecent[chunkKey](recentChunksHalf, func(c *corpus.Chunk) int {
+		return chunkWeight + len(c.Tenant) + len(c.Document) + len(c.Version) + len(c.Section) + len(c.Text)
+	})}
+}
 
-// get moves what is known of refs into chunks and returns the rest.
-func (c *recentChunks) get(refs []corpus.ChunkRef, docs map[string]*row, chunks map[corpus.ChunkRef]corpus.Chunk) []corpus.ChunkRef {
+// get sets the chunks of f to what is known, and returns those refs that may
+// be seen and are not.
+func (c *recentChunks) get(f *finding) (others []corpus.ChunkRef) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	missing := make([]corpus.ChunkRef, 0, len(refs))
-	for _, ref := range refs {
-		key := recentKey{ref, docs[ref.Document].Generation}
-		chunk, ok := c.young[key]
-		if !ok {
-			if chunk, ok = c.old[key]; ok {
-				c.add(key, chunk)
-			}
+	for i, ref := range f.refs {
+		f.chunks[i] = nil
+		doc := f.document(i)
+		if doc == nil {
+			continue
 		}
-		if ok {
-			chunks[ref] = chunk
+		if chunk, ok := c.recent.get(chunkKey{ref, doc.Generation}); ok {
+			f.chunks[i] = chunk
 		} else {
-			missing = append(missing, ref)
+			others = append(others, ref)
 		}
 	}
-	return missing
+	return others
 }
 
-// put remembers chunks of live versions; others may still be written.
-func (c *recentChunks) put(refs []corpus.ChunkRef, docs map[string]*row, chunks map[corpus.ChunkRef]corpus.Chunk) {
+// put remembers the chunks of f that are of live versions; others may still be written.
+func (c *recentChunks) put(f *finding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, ref := range refs {
-		doc := docs[ref.Document]
-		chunk, ok := chunks[ref]
-		if ok && doc.Status == corpus.Indexed && ref.Version == doc.LiveVersion {
-			c.add(recentKey{ref, doc.Generation}, chunk)
+	for i, ref := range f.refs {
+		doc := f.document(i)
+		if f.chunks[i] != nil && doc.Status == corpus.Indexed && ref.Version == doc.LiveVersion {
+			c.recent.put(chunkKey{ref, doc.Generation}, f.chunks[i])
 		}
 	}
-}
-
-func (c *recentChunks) add(key recentKey, chunk corpus.Chunk) {
-	if len(c.young) >= recentSize {
-		c.old, c.young = c.young, make(map[recentKey]corpus.Chunk, recentSize)
-	}
-	c.young[key] = chunk
 }

@@ -1,49 +1,103 @@
 package sqlcatalog
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/ragbus/ragbus/pkg/corpus"
 )
 
-func TestRecentChunksAreBoundedAndBelongToTheirGeneration(t *testing.T) {
+func TestWhatIsRememberedIsBoundedAndWhatIsAskedForStays(t *testing.T) {
 	t.Parallel()
-	c := newRecentChunks()
-	live := &row{Document: corpus.Document{Tenant: "t", ID: "d", Generation: 1, Status: corpus.Indexed, SHA256: "v", LiveVersion: "v"}}
-	docs := map[string]*row{"d": live}
-	one := func(i int) ([]corpus.ChunkRef, map[corpus.ChunkRef]corpus.Chunk) {
-		ref := corpus.ChunkRef{Tenant: "t", Document: "d", Version: "v", Ordinal: i}
-		return []corpus.ChunkRef{ref}, map[corpus.ChunkRef]corpus.Chunk{ref: {ChunkRef: ref, Text: "text"}}
-	}
-	known := func(i int, docs map[string]*row) bool {
-		refs, _ := one(i)
-		got := map[corpus.ChunkRef]corpus.Chunk{}
-		return len(c.get(refs, docs, got)) == 0 && got[refs[0]].Text == "text"
-	}
-	for i := range 3 * recentSize {
-		refs, chunks := one(i)
-		c.put(refs, docs, chunks)
-		if !known(0, docs) && i < recentSize {
+	const half = 1000
+	r := newRecent[int](half, func(s string) int { return len(s) })
+	value := strings.Repeat("x", 10)
+	for i := range 10 * half {
+		r.put(i, value)
+		if _, ok := r.get(0); !ok && i < half/10 {
 			t.Fatalf("the first was forgotten after %d", i)
 		}
-		known(1, docs) // what is asked for again and again stays
+		r.get(1)
+		if r.weight > half || len(r.young) > half/10 || len(r.old) > half/10 {
+			t.Fatalf("%d are remembered, then %d of weight %d", len(r.old), len(r.young), r.weight)
+		}
 	}
-	if n := len(c.young) + len(c.old); n > 2*recentSize {
-		t.Errorf("%d chunks are remembered", n)
+	for key, want := range map[int]bool{1: true, 2: false, 10*half - 1: true} {
+		if _, ok := r.get(key); ok != want {
+			t.Errorf("%d is known: %v", key, ok)
+		}
 	}
-	if !known(1, docs) || known(2, docs) || !known(3*recentSize-1, docs) {
-		t.Error("the wrong ones were forgotten")
+	r.put(7, strings.Repeat("x", half+1))
+	if _, ok := r.get(7); ok {
+		t.Error("a value heavier than all others together was remembered")
+	}
+	before := r.weight
+	r.put(1, value)
+	r.put(1, value[:5])
+	if r.weight != before-5 {
+		t.Errorf("a value was replaced by one of half its weight: %d became %d", before, r.weight)
+	}
+}
+
+// findingOf is a Find for one chunk of a document whose row was read.
+func findingOf(doc *row, ordinal int) *finding {
+	ref := corpus.ChunkRef{Tenant: "t", Document: "d", Version: "v", Ordinal: ordinal}
+	return &finding{
+		refs: []corpus.ChunkRef{ref}, ids: []string{"d"}, documentOf: []int{0}, documents: []*row{doc}, chunks: make([]*corpus.Chunk, 1),
+	}
+}
+
+func TestARememberedChunkBelongsToItsGeneration(t *testing.T) {
+	t.Parallel()
+	c := newRecentChunks()
+	put := func(doc *row) {
+		f := findingOf(doc, 1)
+		f.chunks[0] = &corpus.Chunk{ChunkRef: f.refs[0], Text: "text"}
+		c.put(f)
+	}
+	known := func(doc *row) bool {
+		f := findingOf(doc, 1)
+		return len(c.get(f)) == 0 && f.chunks[0] != nil
+	}
+	live := &row{Document: corpus.Document{Tenant: "t", ID: "d", Generation: 1, Status: corpus.Indexed, SHA256: "v", LiveVersion: "v"}}
+	put(live)
+	if !known(live) {
+		t.Error("it was not remembered")
 	}
 	next := *live
 	next.Generation = 2
-	if known(1, map[string]*row{"d": &next}) {
+	if known(&next) {
 		t.Error("a chunk of another generation was taken")
 	}
 	unsettled := *live
 	unsettled.Status, unsettled.Generation = corpus.Embedding, 3
-	refs, chunks := one(7)
-	c.put(refs, map[string]*row{"d": &unsettled}, chunks)
-	if known(7, map[string]*row{"d": &unsettled}) {
+	put(&unsettled)
+	if known(&unsettled) {
 		t.Error("a chunk that may still be written was remembered")
+	}
+}
+
+func TestARememberedRowBelongsToItsRevision(t *testing.T) {
+	t.Parallel()
+	c := newRecentRows()
+	first := &row{Document: corpus.Document{Tenant: "t", ID: "d"}, stored: 1}
+	c.put(map[string]*row{"d": first})
+	for _, x := range []struct {
+		name     string
+		tenant   string
+		revision int64
+		known    bool
+		others   int
+	}{
+		{"its own", "t", 1, true, 0},
+		{"a later one", "t", 2, false, 1},
+		{"none", "t", 0, false, 0},
+		{"another tenant's", "u", 1, false, 1},
+	} {
+		rows := []*row{first}
+		others := c.get(x.tenant, []string{"d"}, []int64{x.revision}, rows)
+		if (rows[0] != nil) != x.known || len(others) != x.others {
+			t.Errorf("%s: known %v, others %v", x.name, rows[0] != nil, others)
+		}
 	}
 }

@@ -25,7 +25,8 @@ type row struct {
 	// movedAt is when it last moved, or never when it is settled.
 	movedAt int64
 	// stored is updated_at as read. It grows with every change, so that it
-	// tells a writer whether somebody else was faster.
+	// tells a writer whether somebody else was faster, and a reader whether
+	// the row is still this one.
 	stored int64
 }
 
@@ -189,7 +190,8 @@ func (s *Store) insert(ctx context.Context, tx *sqldb.Tx, r *row) error {
 const never = math.MaxInt64
 
 // touch stamps a change. Times of one document never repeat, even when the
-// clock stands still or goes back.
+// clock stands still or goes back: [Store.Find] knows by them whether a row
+// that it remembers is the current one.
 func (s *Store) touch(r *row) {
 	now := max(s.now().UnixMicro(), r.stored+1)
 	r.UpdatedAt, r.movedAt = fromMicros(now), now

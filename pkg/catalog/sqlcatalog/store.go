@@ -21,7 +21,9 @@ type Store struct {
 	now func() time.Time
 	// lookups by how many keys they take.
 	lookups map[int]lookup
-	recent  *recentChunks
+	// What Find has read last.
+	rows   *recentRows
+	chunks *recentChunks
 }
 
 var (
@@ -35,7 +37,7 @@ func Open(ctx context.Context, db *sqldb.DB) (*Store, error) {
 	if err := db.Migrate(ctx, "catalog", migrations, "migrations"); err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
-	return &Store{db: db, now: time.Now, lookups: newLookups(), recent: newRecentChunks()}, nil
+	return &Store{db: db, now: time.Now, lookups: newLookups(), rows: newRecentRows(), chunks: newRecentChunks()}, nil
 }
 
 // Ready implements [catalog.Store].

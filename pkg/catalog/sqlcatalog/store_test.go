@@ -1,13 +1,16 @@
 package sqlcatalog_test
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/catalog/catalogtest"
 	"github.com/ragbus/ragbus/pkg/catalog/sqlcatalog"
+	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/sqldb"
 )
 
@@ -15,7 +18,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(tb testing.TB) *sqlcatalog.Store {
 	tb.Helper()
-	db, err := sqldb.Open(tb.Context(), sqldb.Config{URL: sqldb.FileURL(filepath.Join(tb.TempDir(), "catalog.db"))})
+	return openFile(tb, filepath.Join(tb.TempDir(), "catalog.db"))
+}
+
+func openFile(tb testing.TB, path string) *sqlcatalog.Store {
+	tb.Helper()
+	db, err := sqldb.Open(tb.Context(), sqldb.Config{URL: sqldb.FileURL(path)})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -34,4 +42,25 @@ func open(tb testing.TB) *sqlcatalog.Store {
 func TestContract(t *testing.T) {
 	t.Parallel()
 	catalogtest.Run(t, func(t *testing.T) catalogtest.Store { return open(t) })
+}
+
+// twoProcesses writes with one store and searches with another on the same
+// database, which share no memory.
+type twoProcesses struct {
+	*sqlcatalog.Store
+
+	searches *sqlcatalog.Store
+}
+
+func (p twoProcesses) Find(ctx context.Context, scope corpus.Scope, refs []corpus.ChunkRef) ([]catalog.Found, error) {
+	return p.searches.Find(ctx, scope, refs)
+}
+
+func TestSearchesOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	catalogtest.RunSearches(t, func(t *testing.T) catalogtest.Store {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "catalog.db")
+		return twoProcesses{Store: openFile(t, path), searches: openFile(t, path)}
+	})
 }
