@@ -2,6 +2,7 @@ package vector
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 
@@ -37,26 +38,10 @@ func Compare(a, b Hit) int {
 // under MinMax, no rank under RRF.
 // An unknown method is treated as ScaledMax. The legs are not modified.
 func Fuse(fusion embed.Fusion, foreign bool, keyword, dense []Hit, limit int) []Hit {
-	weight := fusion.DenseWeight
-	if foreign {
-		weight = fusion.ForeignDenseWeight
-	}
-	union := unite(keyword, dense)
-	switch fusion.Method {
-	case embed.RRF:
-		fuseRanks(union, weight, keyword, dense)
-	case embed.MinMax:
-		k, d := rangeOf(keyword, keywordScore), rangeOf(dense, denseScore)
-		for i := range union {
-			union[i].Score = (1-weight)*k.position(union[i].Keyword) + weight*d.position(union[i].Dense)
-		}
-	case embed.ScaledMax:
-		fallthrough
-	default:
-		k, d := rangeOf(keyword, keywordScore), rangeOf(dense, denseScore)
-		for i := range union {
-			union[i].Score = (1-weight)*k.share(union[i].Keyword) + weight*d.share(union[i].Dense)
-		}
+	union, candidates := unite(keyword, dense)
+	Score(fusion, foreign, candidates)
+	for i := range union {
+		union[i].Score = candidates[i].Score
 	}
 	return first(union, limit)
 }
@@ -80,20 +65,20 @@ func first(hits []Hit, limit int) []Hit {
 	return out
 }
 
-func keywordScore(h Hit) *float64 { return h.Keyword }
-func denseScore(h Hit) *float64   { return h.Dense }
-
-// unite returns each chunk of the legs once, with the raw scores of both.
-func unite(keyword, dense []Hit) []Hit {
+// unite returns each chunk of the legs once, with the raw scores of both, and
+// the same as candidates.
+func unite(keyword, dense []Hit) ([]Hit, []Candidate) {
 	union := make([]Hit, 0, len(keyword)+len(dense))
+	candidates := make([]Candidate, 0, len(keyword)+len(dense))
 	at := make(map[corpus.ChunkRef]int, len(keyword)+len(dense))
-	for _, leg := range [...][]Hit{keyword, dense} {
-		for _, h := range leg {
+	for leg, hits := range [...][]Hit{keyword, dense} {
+		for place, h := range hits {
 			i, ok := at[h.Ref]
 			if !ok {
-				at[h.Ref] = len(union)
+				i = len(union)
+				at[h.Ref] = i
 				union = append(union, h)
-				continue
+				candidates = append(candidates, Candidate{})
 			}
 			if union[i].Keyword == nil {
 				union[i].Keyword = h.Keyword
@@ -101,62 +86,117 @@ func unite(keyword, dense []Hit) []Hit {
 			if union[i].Dense == nil {
 				union[i].Dense = h.Dense
 			}
+			rank := &candidates[i].KeywordRank
+			if leg == 1 {
+				rank = &candidates[i].DenseRank
+			}
+			if *rank == 0 {
+				*rank = place + 1
+			}
 		}
 	}
-	return union
+	for i, h := range union {
+		candidates[i].Keyword, candidates[i].Dense = known(h.Keyword), known(h.Dense)
+	}
+	return union, candidates
 }
 
-func fuseRanks(union []Hit, weight float64, keyword, dense []Hit) {
-	score := make(map[corpus.ChunkRef]float64, len(union))
-	for i, h := range keyword {
-		score[h.Ref] += (1 - weight) / float64(rrfK+i+1)
+func known(score *float64) float64 {
+	if score == nil {
+		return math.NaN()
 	}
-	for i, h := range dense {
-		score[h.Ref] += weight / float64(rrfK+i+1)
+	return *score
+}
+
+// Candidate is what fusion reads of a chunk that a leg has found. Stores that
+// number their chunks fuse candidates and make hits of the best alone.
+type Candidate struct {
+	// Keyword and Dense are the raw scores, NaN where nobody knows the score.
+	Keyword, Dense float64
+	// KeywordRank and DenseRank are the places in the legs' lists, the best is
+	// 1, and 0 where the list has not the chunk. Only RRF reads more of them
+	// than whether they are 0.
+	KeywordRank, DenseRank int
+	// Score is the fused score.
+	Score float64
+}
+
+// Score sets the fused score of every candidate, exactly as [Fuse] does. The
+// candidates are the union of both lists, each chunk once, in any order.
+func Score(fusion embed.Fusion, foreign bool, candidates []Candidate) {
+	weight := fusion.DenseWeight
+	if foreign {
+		weight = fusion.ForeignDenseWeight
 	}
-	for i := range union {
-		union[i].Score = score[union[i].Ref]
+	if fusion.Method == embed.RRF {
+		for i := range candidates {
+			c := &candidates[i]
+			c.Score = byRank(1-weight, c.KeywordRank) + byRank(weight, c.DenseRank)
+		}
+		return
 	}
+	var k, d interval
+	for i := range candidates {
+		c := &candidates[i]
+		if c.KeywordRank > 0 {
+			k.include(c.Keyword)
+		}
+		if c.DenseRank > 0 {
+			d.include(c.Dense)
+		}
+	}
+	measure := interval.share
+	if fusion.Method == embed.MinMax {
+		measure = interval.position
+	}
+	for i := range candidates {
+		c := &candidates[i]
+		c.Score = (1-weight)*measure(k, c.Keyword) + weight*measure(d, c.Dense)
+	}
+}
+
+func byRank(weight float64, rank int) float64 {
+	if rank == 0 {
+		return 0
+	}
+	return weight / float64(rrfK+rank)
 }
 
 // interval is the range of a leg's scores.
-type interval struct{ least, greatest float64 }
+type interval struct {
+	least, greatest float64
+	some            bool
+}
 
-func rangeOf(leg []Hit, score func(Hit) *float64) interval {
-	r, known := interval{}, false
-	for _, h := range leg {
-		s := score(h)
-		if s == nil {
-			continue
-		}
-		if !known {
-			r, known = interval{*s, *s}, true
-			continue
-		}
-		r.least, r.greatest = min(r.least, *s), max(r.greatest, *s)
+func (r *interval) include(score float64) {
+	switch {
+	case math.IsNaN(score):
+	case !r.some:
+		*r = interval{score, score, true}
+	default:
+		r.least, r.greatest = min(r.least, score), max(r.greatest, score)
 	}
-	return r
 }
 
 // share returns s as a share of the greatest score. Where no score is
 // positive there is nothing to divide by, and the order is kept as it is.
-func (r interval) share(s *float64) float64 {
+func (r interval) share(s float64) float64 {
 	switch {
-	case s == nil:
+	case math.IsNaN(s):
 		return 0
 	case r.greatest <= 0:
-		return *s
+		return s
 	}
-	return *s / r.greatest
+	return s / r.greatest
 }
 
 // position returns where s lies between the least score and the greatest, 0 to 1.
-func (r interval) position(s *float64) float64 {
+func (r interval) position(s float64) float64 {
 	switch {
-	case s == nil || *s < r.least:
+	case math.IsNaN(s) || s < r.least:
 		return 0
 	case r.greatest == r.least:
 		return 1
 	}
-	return (*s - r.least) / (r.greatest - r.least)
+	return (s - r.least) / (r.greatest - r.least)
 }

@@ -144,7 +144,7 @@ func (s *synthetic) query(b *testing.B, mode vector.Mode) vector.Query {
 }
 
 func BenchmarkIndex(b *testing.B) {
-	for _, size := range []int{10_000, 100_000} {
+	for _, size := range []int{1_000, 10_000, 100_000} {
 		if testing.Short() && size > 10_000 {
 			continue
 		}

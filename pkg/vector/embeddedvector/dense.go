@@ -25,74 +25,88 @@ type block struct {
 	from, to uint32
 }
 
-// dense returns the best chunks by cosine: an exact scan of the high planes,
-// then an exact score for the best of them.
-func (r *run) dense(ctx context.Context, depth int) ([]found, error) {
-	q := newQuestion(r.query.Dense)
-	blocks := make([]block, 0, r.chunks/blockRows+len(r.pieces))
+// scanner is one goroutine's share of a scan, and its memory.
+type scanner struct {
+	best best
+	dots [blockRows]int32
+}
+
+// dense returns the best chunks by cosine, in no order: an exact scan of the
+// high planes, then an exact score for the best of them.
+func (r *run) dense(ctx context.Context, depth int) (*best, error) {
+	r.blocks = r.blocks[:0]
 	for i := range r.pieces {
 		size := uint32(r.pieces[i].size())
 		for from := uint32(0); from < size; from += blockRows {
-			blocks = append(blocks, block{int32(i), from, min(from+blockRows, size)})
+			r.blocks = append(r.blocks, block{int32(i), from, min(from+blockRows, size)})
 		}
 	}
-	candidates := r.scan(ctx, q, blocks, depth*rescoreFactor)
+	candidates := r.scan(ctx, depth*rescoreFactor)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	b := best{run: r, limit: depth}
+	b := &r.denseLeg
+	b.start(r, depth)
 	for _, f := range candidates {
-		p := &r.pieces[f.piece]
-		f.score = q.cosine(p.row(p.high, f.chunk), p.row(p.low, f.chunk), p.scales[f.chunk])
+		f.score = r.cosine(f)
 		b.offer(f)
 	}
-	return b.sorted(), nil
+	return b, nil
+}
+
+// cosine scores a chunk that has a vector, exactly.
+func (r *run) cosine(f found) float64 {
+	p := &r.pieces[f.piece]
+	return r.question.cosine(p.row(p.high, f.chunk), p.row(p.low, f.chunk), p.scales[f.chunk])
 }
 
 // scan returns the best rows of the blocks by coarse score, in no order.
-func (r *run) scan(ctx context.Context, q question, blocks []block, limit int) []found {
-	scanners := min(runtime.GOMAXPROCS(0), maxScanners, 1+r.chunks*len(q.steps)/parallelWork)
-	if scanners == 1 {
-		b := best{run: r, limit: limit}
-		r.scratch.dots = zeroed(r.scratch.dots, blockRows)
-		for _, at := range blocks {
+func (r *run) scan(ctx context.Context, limit int) []found {
+	count := min(runtime.GOMAXPROCS(0), maxScanners, 1+r.chunks*len(r.question.steps)/parallelWork)
+	for len(r.scanners) < count {
+		r.scanners = append(r.scanners, new(scanner))
+	}
+	scanners := r.scanners[:count]
+	for _, s := range scanners {
+		s.best.start(r, limit)
+	}
+	if count == 1 {
+		for _, at := range r.blocks {
 			if ctx.Err() != nil {
 				return nil
 			}
-			r.scanBlock(q, at, r.scratch.dots, &b)
+			r.scanBlock(scanners[0], at)
 		}
-		return b.heap
+		return scanners[0].best.result()
 	}
 	var next atomic.Int64
 	var wait sync.WaitGroup
-	parts := make([]best, scanners)
-	for i := range parts {
-		parts[i] = best{run: r, limit: limit}
+	for _, s := range scanners {
 		wait.Go(func() {
-			dots := make([]int32, blockRows)
-			for at := next.Add(1) - 1; at < int64(len(blocks)) && ctx.Err() == nil; at = next.Add(1) - 1 {
-				r.scanBlock(q, blocks[at], dots, &parts[i])
+			for at := next.Add(1) - 1; at < int64(len(r.blocks)) && ctx.Err() == nil; at = next.Add(1) - 1 {
+				r.scanBlock(s, r.blocks[at])
 			}
 		})
 	}
 	wait.Wait()
-	for _, other := range parts[1:] {
-		for _, f := range other.heap {
-			parts[0].offer(f)
+	all := &scanners[0].best
+	for _, other := range scanners[1:] {
+		for _, f := range other.best.result() {
+			all.offer(f)
 		}
 	}
-	return parts[0].heap
+	return all.result()
 }
 
-func (r *run) scanBlock(q question, at block, dots []int32, b *best) {
+func (r *run) scanBlock(s *scanner, at block) {
 	p := &r.pieces[at.piece]
-	dots = dots[:at.to-at.from]
-	dotRows(q.steps, p.high[int(at.from)*p.stride:int(at.to)*p.stride], dots)
-	floor := float32(b.floor())
+	dots := s.dots[:at.to-at.from]
+	dotRows(r.question.steps, p.high[int(at.from)*p.stride:int(at.to)*p.stride], dots)
+	floor := float32(s.best.floor())
 	scales := p.scales[at.from:at.to]
 	for i, dot := range dots {
 		scale := scales[i]
-		score := float32(dot) * scale * q.scale
+		score := float32(dot) * scale * r.question.scale
 		if score < floor || scale < 0 {
 			continue
 		}
@@ -100,7 +114,8 @@ func (r *run) scanBlock(q question, at block, dots []int32, b *best) {
 		if !r.sees(p, p.owner[chunk]) {
 			continue
 		}
-		b.offer(found{score: float64(score), piece: at.piece, chunk: chunk})
-		floor = float32(b.floor())
+		if s.best.offer(found{score: float64(score), piece: at.piece, chunk: chunk}) {
+			floor = float32(s.best.floor())
+		}
 	}
 }

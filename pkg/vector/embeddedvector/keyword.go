@@ -6,36 +6,51 @@ import (
 	"github.com/ragbus/ragbus/pkg/lexical"
 )
 
-// keyword returns the best chunks by BM25. Terms are added up one at a time
+// holdings are the postings of a term in one piece.
+type holdings struct {
+	scores  []float32
+	chunks  []uint32
+	impacts []float32
+}
+
+// keyword returns the best chunks by BM25, or nil when no live chunk has a
+// term of the question. Terms are added up one at a time
 // into an array of scores by chunk: with a hundred thousand chunks that is
 // shorter than what skipping would save.
-func (r *run) keyword(ctx context.Context, depth int) ([]found, error) {
-	r.scratch.scores = zeroed(r.scratch.scores, r.chunks)
-	terms := r.words.Query(r.query.Text, r.languages)
+func (r *run) keyword(ctx context.Context, depth int) (*best, error) {
+	r.keywordLeg.start(r, depth)
 	known := false
-	for _, t := range terms {
+	for _, t := range r.words.Query(r.query.Text, r.languages) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		holding := r.holding(t.ID)
+		holding := r.hold(t.ID)
 		if holding == 0 {
 			continue
 		}
 		known = true
-		r.add(t.ID, float32(float64(t.Count)*lexical.IDF(r.live, holding)))
+		weight := float32(float64(t.Count) * lexical.IDF(r.live, holding))
+		for i := range r.held {
+			r.held[i].add(weight)
+		}
 	}
-	if !known {
-		return nil, nil
+	if known {
+		r.topScores(&r.keywordLeg)
 	}
-	return r.topScores(depth), nil
+	return &r.keywordLeg, nil
 }
 
-// holding counts the live chunks that have the term.
-func (r *run) holding(term uint32) int {
+// hold looks up the term's postings and counts the live chunks that have it.
+func (r *run) hold(term uint32) int {
 	n := 0
+	r.held = r.held[:0]
 	for i := range r.pieces {
 		p := &r.pieces[i]
-		chunks, _ := p.postings(term)
+		chunks, impacts := p.postings(term)
+		if len(chunks) == 0 {
+			continue
+		}
+		r.held = append(r.held, holdings{r.scores[p.chunkBase : p.chunkBase+p.size()], chunks, impacts})
 		n += len(chunks)
 		if p.dead == nil {
 			continue
@@ -49,35 +64,24 @@ func (r *run) holding(term uint32) int {
 	return n
 }
 
-func (r *run) add(term uint32, weight float32) {
-	for i := range r.pieces {
-		p := &r.pieces[i]
-		chunks, impacts := p.postings(term)
-		scores := r.scratch.scores[p.chunkBase : p.chunkBase+p.size()]
-		impacts = impacts[:len(chunks)]
-		for j, chunk := range chunks {
-			scores[chunk] += weight * impacts[j]
-		}
+func (h holdings) add(weight float32) {
+	scores, impacts := h.scores, h.impacts[:len(h.chunks)]
+	for i, chunk := range h.chunks {
+		scores[chunk] += weight * impacts[i]
 	}
 }
 
-func (r *run) topScores(depth int) []found {
-	b := best{run: r, limit: depth}
+func (r *run) topScores(b *best) {
 	floor := float32(0)
 	for i := range r.pieces {
 		p := &r.pieces[i]
-		for chunk, score := range r.scratch.scores[p.chunkBase : p.chunkBase+p.size()] {
-			if score == 0 || score < floor {
+		for chunk, score := range r.scores[p.chunkBase : p.chunkBase+p.size()] {
+			if score == 0 || score < floor || !r.sees(p, p.owner[chunk]) {
 				continue
 			}
-			if !r.sees(p, p.owner[chunk]) {
-				continue
-			}
-			b.offer(found{score: float64(score), piece: int32(i), chunk: uint32(chunk)})
-			if len(b.heap) == depth {
-				floor = float32(b.heap[0].score)
+			if b.offer(found{score: float64(score), piece: int32(i), chunk: uint32(chunk)}) {
+				floor = float32(b.floor())
 			}
 		}
 	}
-	return b.sorted()
 }

@@ -29,8 +29,8 @@ func (s *Store) Search(ctx context.Context, q vector.Query) ([]vector.Hit, error
 	if t == nil {
 		return nil, ctx.Err()
 	}
-	run := s.newRun(*t.view.Load(), q)
-	defer s.scratch.Put(run.scratch)
+	run := s.startRun(*t.view.Load(), q)
+	defer s.endRun(run)
 	hits, err := run.hits(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("search: %w", err)
@@ -71,27 +71,36 @@ type piece struct {
 	chunkBase, documentBase int
 }
 
-// run is one search over one state.
+// run is one search over one state. Ended runs are used again, for the memory
+// that they hold: a search of a small index would spend most of its time
+// allocating it.
 type run struct {
-	query   vector.Query
-	tenant  string
-	words   *lexical.Analyzer
-	scratch *scratch
-	pieces  []piece
+	query  vector.Query
+	tenant string
+	words  *lexical.Analyzer
+	names  []string
+	pieces []piece
 	// chunks and documents count dead ones too; live does not.
 	chunks, documents, live int
 	foreign                 bool
 	languages               lexical.Set
-}
 
-// scratch is memory that runs reuse.
-type scratch struct {
-	// scores of the keyword leg, by chunk.
-	scores []float32
 	// decisions on documents: undecided, visible or invisible. Both legs and
 	// all goroutines of a run share the first decision.
 	decisions []uint32
-	dots      []int32
+	// scores of the keyword leg, by chunk.
+	scores               []float32
+	held                 []holdings
+	keywordLeg, denseLeg best
+
+	question question
+	unit     []float32
+	blocks   []block
+	scanners []*scanner
+
+	union      []found
+	candidates []vector.Candidate
+	order      []int
 }
 
 const (
@@ -100,17 +109,22 @@ const (
 	invisible
 )
 
-func (s *Store) newRun(v view, q vector.Query) *run {
-	r := &run{query: q, tenant: q.Scope.Tenant(), words: s.words}
-	names := slices.Clone(q.Collections)
-	if len(names) == 0 {
+func (s *Store) startRun(v view, q vector.Query) *run {
+	r, ok := s.runs.Get().(*run)
+	if !ok {
+		r = new(run)
+	}
+	r.query, r.tenant, r.words = q, q.Scope.Tenant(), s.words
+	r.chunks, r.documents, r.live, r.languages = 0, 0, 0, 0
+	r.names = append(r.names[:0], q.Collections...)
+	if len(r.names) == 0 {
 		for name := range v {
-			names = append(names, name)
+			r.names = append(r.names, name)
 		}
 	}
-	slices.Sort(names)
+	slices.Sort(r.names)
 	words, english := 0, 0
-	for _, name := range slices.Compact(names) {
+	for _, name := range slices.Compact(r.names) {
 		c := v[name]
 		if c == nil {
 			continue
@@ -126,9 +140,24 @@ func (s *Store) newRun(v view, q vector.Query) *run {
 		}
 	}
 	r.foreign = lexical.Foreign(words, english)
-	r.scratch = s.takeScratch()
-	r.scratch.decisions = zeroed(r.scratch.decisions, r.documents)
+	r.decisions = zeroed(r.decisions, r.documents)
+	if q.Mode != vector.Dense {
+		r.scores = zeroed(r.scores, r.chunks)
+	}
+	if q.Mode != vector.Keyword {
+		r.question, r.unit = reuseQuestion(r.question.steps, r.unit, q.Dense)
+	}
 	return r
+}
+
+// endRun keeps the run's memory, and nothing that it points to of the index or the caller.
+func (s *Store) endRun(r *run) {
+	r.query, r.tenant = vector.Query{}, ""
+	clear(r.names[:cap(r.names)])
+	clear(r.pieces)
+	clear(r.held[:cap(r.held)])
+	r.names, r.pieces, r.held = r.names[:0], r.pieces[:0], r.held[:0]
+	s.runs.Put(r)
 }
 
 func zeroed[T any](s []T, n int) []T {
@@ -143,7 +172,7 @@ func zeroed[T any](s []T, n int) []T {
 // sees reports whether the document of a piece is live and the caller may see
 // it under the query's filter. It asks once for each document.
 func (r *run) sees(p *piece, document uint32) bool {
-	decision := &r.scratch.decisions[p.documentBase+int(document)]
+	decision := &r.decisions[p.documentBase+int(document)]
 	d := atomic.LoadUint32(decision)
 	if d == undecided {
 		d = invisible
@@ -157,19 +186,12 @@ func (r *run) sees(p *piece, document uint32) bool {
 	return d == visible
 }
 
-// found is a chunk with the score of a leg.
-type found struct {
-	score float64
-	piece int32
-	chunk uint32
-}
-
 func (r *run) hits(ctx context.Context) ([]vector.Hit, error) {
 	depth := max(r.query.Limit, vector.Depth)
 	if r.query.Mode == vector.Hybrid {
 		depth = vector.Depth
 	}
-	var keyword, dense []found
+	var keyword, dense *best
 	var err error
 	if r.query.Mode != vector.Dense {
 		if keyword, err = r.keyword(ctx, depth); err != nil {
@@ -186,52 +208,34 @@ func (r *run) hits(ctx context.Context) ([]vector.Hit, error) {
 	}
 	switch r.query.Mode {
 	case vector.Keyword:
-		return r.leg(keyword[:min(len(keyword), r.query.Limit)], setKeyword), nil
+		return r.leg(keyword.sorted(), setKeyword), nil
 	case vector.Dense:
-		return r.leg(dense[:min(len(dense), r.query.Limit)], setDense), nil
+		return r.leg(dense.sorted(), setDense), nil
 	case vector.Hybrid:
 	}
-	byWords := r.leg(keyword, setKeyword)
-	r.addCosines(byWords, keyword)
-	return vector.Fuse(r.query.Fusion, r.foreign, byWords, r.leg(dense, setDense), r.query.Limit), nil
-}
-
-// addCosines gives the hits of the keyword leg their cosines, also of those
-// that the dense leg has not among its best.
-func (r *run) addCosines(hits []vector.Hit, list []found) {
-	q := newQuestion(r.query.Dense)
-	for i, f := range list {
-		p := &r.pieces[f.piece]
-		if p.scales[f.chunk] == noVector {
-			continue
-		}
-		cosine := q.cosine(p.row(p.high, f.chunk), p.row(p.low, f.chunk), p.scales[f.chunk])
-		hits[i].Dense = &cosine
-	}
+	return r.fuse(keyword, dense), nil
 }
 
 func setKeyword(h *vector.Hit, score *float64) { h.Keyword = score }
 func setDense(h *vector.Hit, score *float64)   { h.Dense = score }
 
-// leg returns a leg's list as hits.
+// leg returns the first of a leg's sorted list as hits.
 func (r *run) leg(list []found, set func(*vector.Hit, *float64)) []vector.Hit {
-	hits := make([]vector.Hit, len(list))
+	list = list[:min(len(list), r.query.Limit)]
+	hits, scores := make([]vector.Hit, len(list)), make([]float64, len(list))
 	for i, f := range list {
-		p := &r.pieces[f.piece]
-		d := p.documents[p.owner[f.chunk]]
-		hits[i] = vector.Hit{
-			Ref:        corpus.ChunkRef{Tenant: r.tenant, Document: d.id, Version: d.version, Ordinal: int(p.ordinals[f.chunk])},
-			Collection: p.collection,
-			Score:      f.score,
-		}
-		set(&hits[i], &f.score)
+		hits[i], scores[i] = r.hit(f), f.score
+		set(&hits[i], &scores[i])
 	}
 	return hits
 }
 
-func (s *Store) takeScratch() *scratch {
-	if kept, ok := s.scratch.Get().(*scratch); ok {
-		return kept
+func (r *run) hit(f found) vector.Hit {
+	p := &r.pieces[f.piece]
+	d := p.documents[p.owner[f.chunk]]
+	return vector.Hit{
+		Ref:        corpus.ChunkRef{Tenant: r.tenant, Document: d.id, Version: d.version, Ordinal: int(p.ordinals[f.chunk])},
+		Collection: p.collection,
+		Score:      f.score,
 	}
-	return new(scratch)
 }

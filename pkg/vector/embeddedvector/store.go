@@ -72,7 +72,7 @@ type Store struct {
 	tenantsMu sync.RWMutex
 	tenants   map[string]*tenant
 
-	scratch sync.Pool
+	runs sync.Pool
 
 	// loaded is closed when loading has ended; failure says how, and may be read then.
 	loaded   chan struct{}
@@ -119,7 +119,6 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		cfg: cfg, log: cfg.Logger, words: lexical.New(), writer: writer, reader: reader,
 		tenants: make(map[string]*tenant), loaded: make(chan struct{}), merges: newMergeQueue(), stop: stop,
 	}
-	s.scratch.New = func() any { return new(scratch) }
 	s.running.Go(func() {
 		s.failure = s.load(background)
 		close(s.loaded)

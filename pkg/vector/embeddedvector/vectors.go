@@ -39,17 +39,19 @@ func checkVector(field string, v []float32, dimensions int) error {
 }
 
 // normalised returns v with length 1, or all zeros when it has no length.
-func normalised(v []float32) []float32 {
+func normalised(v []float32) []float32 { return appendNormalised(make([]float32, 0, len(v)), v) }
+
+func appendNormalised(out, v []float32) []float32 {
 	sum := 0.0
 	for _, x := range v {
 		sum += float64(x) * float64(x)
 	}
-	out := make([]float32, len(v))
+	norm := math.Sqrt(sum)
 	if sum == 0 {
-		return out
+		norm = 1
 	}
-	for i, norm := 0, math.Sqrt(sum); i < len(v); i++ {
-		out[i] = float32(float64(v[i]) / norm)
+	for _, x := range v {
+		out = append(out, float32(float64(x)/norm))
 	}
 	return out
 }
@@ -94,18 +96,25 @@ type question struct {
 // newQuestion prepares a checked query vector. The integers are as large as
 // an int32 sum over a row allows.
 func newQuestion(v []float32) question {
-	q := question{steps: make([]int16, strideOf(len(v)))}
-	unit := normalised(v)
+	q, _ := reuseQuestion(nil, nil, v)
+	return q
+}
+
+// reuseQuestion is newQuestion in memory that earlier questions had. It
+// returns the normalised vector too, for its memory.
+func reuseQuestion(steps []int16, unit, v []float32) (question, []float32) {
+	q := question{steps: zeroed(steps, strideOf(len(v)))}
+	unit = appendNormalised(unit[:0], v)
 	most := greatest(unit)
 	if most == 0 {
-		return q
+		return q, unit
 	}
-	steps := float64(min(math.MaxInt16, math.MaxInt32/(highSteps*len(q.steps))))
+	scale := float64(min(math.MaxInt16, math.MaxInt32/(highSteps*len(q.steps))))
 	for i, x := range unit {
-		q.steps[i] = int16(math.Round(float64(x) / most * steps))
+		q.steps[i] = int16(math.Round(float64(x) / most * scale))
 	}
-	q.scale = float32(most / steps)
-	return q
+	q.scale = float32(most / scale)
+	return q, unit
 }
 
 // cosine scores one row of the planes with all the precision they have.
