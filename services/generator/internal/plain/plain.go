@@ -37,6 +37,10 @@ func Visible(text string) string {
 // passes here with all its sources, so ASCII goes fast.
 func harmless(text string) bool {
 	for i := 0; i < len(text); {
+		if i+8 <= len(text) && printable(eight(text, i)) {
+			i += 8
+			continue
+		}
 		c := text[i]
 		if c >= 0x20 && c < 0x7f || c == '\n' || c == '\t' {
 			i++
@@ -49,6 +53,37 @@ func harmless(text string) bool {
 		i += size
 	}
 	return true
+}
+
+// ASCII reports whether a text has nothing beyond ASCII.
+func ASCII(text string) bool {
+	i := 0
+	for ; i+8 <= len(text); i += 8 {
+		if eight(text, i)&(0x80*each) != 0 {
+			return false
+		}
+	}
+	for ; i < len(text); i++ {
+		if text[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// each times a byte is that byte eight times.
+const each = 0x0101010101010101
+
+// eight returns the eight bytes of a text from i on. The compiler makes one load of it.
+func eight(text string, i int) uint64 {
+	s := text[i : i+8]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// printable reports whether all of eight bytes are between 0x20 and 0x7e.
+func printable(x uint64) bool {
+	del := x ^ 0x7f*each
+	return (x|(x-0x20*each)|(del-each)&^del)&(0x80*each) == 0
 }
 
 // joins reports whether joiners have a meaning behind the letter: Arabic, Indic scripts, emoji.

@@ -64,3 +64,23 @@ func FuzzLineHasNoMarker(f *testing.F) {
 		}
 	})
 }
+
+// Every byte counts wherever it stands, also where eight are looked at together.
+func TestEveryByteIsLookedAt(t *testing.T) {
+	t.Parallel()
+	for c := range 256 {
+		for at := range 19 {
+			text := strings.Repeat("a", at) + string([]byte{byte(c)}) + strings.Repeat("~", 18-at)
+			if got, want := plain.ASCII(text), c < utf8.RuneSelf; got != want {
+				t.Errorf("byte %#x at %d: ASCII %v, want %v", c, at, got, want)
+			}
+			want := text
+			if c < 0x20 && c != '\n' && c != '\t' || c >= 0x7f {
+				want = strings.Repeat("a", at) + strings.Repeat("~", 18-at)
+			}
+			if got := plain.Visible(text); got != want {
+				t.Errorf("byte %#x at %d: %q, want %q", c, at, got, want)
+			}
+		}
+	}
+}

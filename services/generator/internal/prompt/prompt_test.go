@@ -202,3 +202,21 @@ func FuzzDocumentStaysInside(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkBuild makes the prompt of eight passages of 1,000 characters.
+func BenchmarkBuild(b *testing.B) {
+	in := input()
+	in.ContextTokens, in.Boundary = 32768, prompt.NewBoundary()
+	in.Passages = nil
+	for i := range 8 {
+		in.Passages = append(in.Passages, corpus.Passage{
+			Title: "Visiting the archive", Section: "Hours › Weekdays", Text: strings.Repeat(fmt.Sprintf("Room %d is open, and so is the hall behind it. ", i), 21),
+		})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, shown, err := prompt.Build(in); err != nil || shown != 8 {
+			b.Fatal(shown, err)
+		}
+	}
+}
