@@ -1,51 +1,9 @@
 package sqlcatalog
 
 import (
-	"sync"
-
 	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/recent"
 )
-
-// recent remembers values within a bound of bytes. It keeps two halves: when
-// the young one is full it becomes the old one, and what is still asked for
-// moves back. Its methods are called with mu held, once for all that a search
-// asks.
-type recent[K comparable, V any] struct {
-	mu         sync.Mutex
-	young, old map[K]V
-	// weight is that of what is young; half is the bound.
-	weight, half int
-	weigh        func(V) int
-}
-
-func newRecent[K comparable, V any](half int, weigh func(V) int) *recent[K, V] {
-	return &recent[K, V]{young: make(map[K]V), half: half, weigh: weigh}
-}
-
-func (r *recent[K, V]) get(key K) (V, bool) {
-	v, ok := r.young[key]
-	if !ok {
-		if v, ok = r.old[key]; ok {
-			r.put(key, v)
-		}
-	}
-	return v, ok
-}
-
-func (r *recent[K, V]) put(key K, v V) {
-	weight := r.weigh(v)
-	if weight > r.half {
-		return
-	}
-	if before, ok := r.young[key]; ok {
-		r.weight -= r.weigh(before)
-	}
-	if r.weight+weight > r.half {
-		r.old, r.young, r.weight = r.young, make(map[K]V), 0
-	}
-	r.young[key] = v
-	r.weight += weight
-}
 
 // What the halves of the two hold: about 6,000 chunks of 1,000 characters each,
 // and 2,000 documents with a few fields of metadata; 20 MiB altogether.
@@ -68,10 +26,10 @@ type rowKey struct{ tenant, id string }
 // recentRows remembers rows of documents. A row is only taken for the revision
 // that it was read at. What is remembered is shared: nobody changes it. It is
 // safe for concurrent use.
-type recentRows struct{ *recent[rowKey, *row] }
+type recentRows struct{ *recent.Cache[rowKey, *row] }
 
 func newRecentRows() *recentRows {
-	return &recentRows{newRecent[rowKey](recentRowsHalf, (*row).weight)}
+	return &recentRows{recent.New(recentRowsHalf, func(_ rowKey, r *row) int { return r.weight() })}
 }
 
 // weight is about how many bytes the row takes in memory.
@@ -98,14 +56,12 @@ func (r *row) weight() int {
 // get sets rows to what is known of ids at these revisions, and returns the
 // ids of the others that exist.
 func (c *recentRows) get(tenant string, ids []string, revisions []int64, rows []*row) (others []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for i, id := range ids {
 		rows[i] = nil
 		if revisions[i] == 0 {
 			continue
 		}
-		if r, ok := c.recent.get(rowKey{tenant, id}); ok && r.stored == revisions[i] {
+		if r, ok := c.Get(rowKey{tenant, id}); ok && r.stored == revisions[i] {
 			rows[i] = r
 		} else {
 			others = append(others, id)
@@ -115,10 +71,8 @@ func (c *recentRows) get(tenant string, ids []string, revisions []int64, rows []
 }
 
 func (c *recentRows) put(rows map[string]*row) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, r := range rows {
-		c.recent.put(rowKey{r.Tenant, r.ID}, r)
+		c.Put(rowKey{r.Tenant, r.ID}, r)
 	}
 }
 
@@ -132,11 +86,11 @@ type chunkKey struct {
 
 // recentChunks remembers chunks of live versions. It is safe for concurrent use.
 type recentChunks struct {
-	*recent[chunkKey, *corpus.Chunk]
+	*recent.Cache[chunkKey, *corpus.Chunk]
 }
 
 func newRecentChunks() *recentChunks {
-	return &recentChunks{newRecent[chunkKey](recentChunksHalf, func(c *corpus.Chunk) int {
+	return &recentChunks{recent.New(recentChunksHalf, func(_ chunkKey, c *corpus.Chunk) int {
 		return chunkWeight + len(c.Tenant) + len(c.Document) + len(c.Version) + len(c.Section) + len(c.Text)
 	})}
 }
@@ -144,15 +98,13 @@ func newRecentChunks() *recentChunks {
 // get sets the chunks of f to what is known, and returns those refs that may
 // be seen and are not.
 func (c *recentChunks) get(f *finding) (others []corpus.ChunkRef) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for i, ref := range f.refs {
 		f.chunks[i] = nil
 		doc := f.document(i)
 		if doc == nil {
 			continue
 		}
-		if chunk, ok := c.recent.get(chunkKey{ref, doc.Generation}); ok {
+		if chunk, ok := c.Get(chunkKey{ref, doc.Generation}); ok {
 			f.chunks[i] = chunk
 		} else {
 			others = append(others, ref)
@@ -163,12 +115,10 @@ func (c *recentChunks) get(f *finding) (others []corpus.ChunkRef) {
 
 // put remembers the chunks of f that are of live versions; others may still be written.
 func (c *recentChunks) put(f *finding) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for i, ref := range f.refs {
 		doc := f.document(i)
 		if f.chunks[i] != nil && doc.Status == corpus.Indexed && ref.Version == doc.LiveVersion {
-			c.recent.put(chunkKey{ref, doc.Generation}, f.chunks[i])
+			c.Put(chunkKey{ref, doc.Generation}, f.chunks[i])
 		}
 	}
 }

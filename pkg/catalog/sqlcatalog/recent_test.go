@@ -1,43 +1,10 @@
 package sqlcatalog
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/ragbus/ragbus/pkg/corpus"
 )
-
-func TestWhatIsRememberedIsBoundedAndWhatIsAskedForStays(t *testing.T) {
-	t.Parallel()
-	const half = 1000
-	r := newRecent[int](half, func(s string) int { return len(s) })
-	value := strings.Repeat("x", 10)
-	for i := range 10 * half {
-		r.put(i, value)
-		if _, ok := r.get(0); !ok && i < half/10 {
-			t.Fatalf("the first was forgotten after %d", i)
-		}
-		r.get(1)
-		if r.weight > half || len(r.young) > half/10 || len(r.old) > half/10 {
-			t.Fatalf("%d are remembered, then %d of weight %d", len(r.old), len(r.young), r.weight)
-		}
-	}
-	for key, want := range map[int]bool{1: true, 2: false, 10*half - 1: true} {
-		if _, ok := r.get(key); ok != want {
-			t.Errorf("%d is known: %v", key, ok)
-		}
-	}
-	r.put(7, strings.Repeat("x", half+1))
-	if _, ok := r.get(7); ok {
-		t.Error("a value heavier than all others together was remembered")
-	}
-	before := r.weight
-	r.put(1, value)
-	r.put(1, value[:5])
-	if r.weight != before-5 {
-		t.Errorf("a value was replaced by one of half its weight: %d became %d", before, r.weight)
-	}
-}
 
 // findingOf is a Find for one chunk of a document whose row was read.
 func findingOf(doc *row, ordinal int) *finding {
