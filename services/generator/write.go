@@ -112,12 +112,11 @@ func usageOf(u llm.Usage) conversation.Usage {
 // or that the provider cut for its content, is replaced by a sentence that
 // says so: whoever has been shown it starts over.
 func (s *Service) judge(ctx context.Context, d delivery, speaker *speaker, out *outcome, finish llm.Finish, abstained bool) {
-	phrases := phrase.For(question(d))
 	replace := func(text, reason string) {
 		out.text, out.reason, out.citations, out.replaced = text, reason, nil, true
 	}
 	if finish == llm.Filtered {
-		replace(phrases.Blocked, conversation.Blocked)
+		replace(phrase.For(question(d)).Blocked, conversation.Blocked)
 		return
 	}
 	citations := s.checker.Check(ctx, question(d), out.text, d.Data.Passages)
@@ -127,6 +126,7 @@ func (s *Service) judge(ctx context.Context, d delivery, speaker *speaker, out *
 			return
 		}
 	}
+	phrases := phrase.For(question(d))
 	switch {
 	case out.text == "" && abstained:
 		speaker.say(phrases.NoAnswer)

@@ -20,29 +20,33 @@ type Set struct {
 
 // For returns the sentences in the language of a question; English when that is not easy to tell.
 func For(question string) Set {
-	sets := table()
-	if s, ok := sets[Language(question)]; ok {
-		return s
+	switch Language(question) {
+	case "de":
+		return Set{"Die Dokumente beantworten diese Frage nicht.", "Ich habe in den Dokumenten keine Stelle gefunden, die eine Antwort auf diese Frage belegt.", "Das Sprachmodell hat die Antwort auf diese Frage abgelehnt."}
+	case "es":
+		return Set{"Los documentos no responden a esta pregunta.", "No he encontrado en los documentos ningún pasaje que respalde una respuesta a esta pregunta.", "El modelo de lenguaje se ha negado a responder a esta pregunta."}
+	case "fr":
+		return Set{"Les documents ne répondent pas à cette question.", "Je n'ai trouvé dans les documents aucun passage qui étaye une réponse à cette question.", "Le modèle de langage a refusé de répondre à cette question."}
+	case "it":
+		return Set{"I documenti non rispondono a questa domanda.", "Non ho trovato nei documenti alcun passaggio che sostenga una risposta a questa domanda.", "Il modello linguistico ha rifiutato di rispondere a questa domanda."}
+	case "pt":
+		return Set{"Os documentos não respondem a esta pergunta.", "Não encontrei nos documentos nenhuma passagem que sustente uma resposta a esta pergunta.", "O modelo de linguagem recusou-se a responder a esta pergunta."}
+	case "nl":
+		return Set{"De documenten beantwoorden deze vraag niet.", "Ik heb in de documenten geen passage gevonden die een antwoord op deze vraag ondersteunt.", "Het taalmodel heeft geweigerd deze vraag te beantwoorden."}
+	case "ru":
+		return Set{"Документы не отвечают на этот вопрос.", "В документах не нашлось места, которое подтверждало бы ответ на этот вопрос.", "Языковая модель отказалась отвечать на этот вопрос."}
+	case "el":
+		return Set{"Τα έγγραφα δεν απαντούν σε αυτή την ερώτηση.", "Δεν βρήκα στα έγγραφα απόσπασμα που να στηρίζει μια απάντηση σε αυτή την ερώτηση.", "Το γλωσσικό μοντέλο αρνήθηκε να απαντήσει σε αυτή την ερώτηση."}
+	case "ar":
+		return Set{"لا تجيب المستندات عن هذا السؤال.", "لم أجد في المستندات مقطعًا يدعم إجابة عن هذا السؤال.", "رفض النموذج اللغوي الإجابة عن هذا السؤال."}
+	case "zh":
+		return Set{"文档中没有这个问题的答案。", "在文档中没有找到能够支持这个问题的答案的段落。", "语言模型拒绝回答这个问题。"}
+	case "ja":
+		return Set{"文書にはこの質問への答えがありません。", "文書の中に、この質問への答えを裏付ける箇所は見つかりませんでした。", "言語モデルはこの質問への回答を拒否しました。"}
+	case "vi":
+		return Set{"Các tài liệu không trả lời câu hỏi này.", "Tôi không tìm thấy đoạn nào trong các tài liệu chứng minh cho câu trả lời của câu hỏi này.", "Mô hình ngôn ngữ đã từ chối trả lời câu hỏi này."}
 	}
-	return sets["en"]
-}
-
-func table() map[string]Set {
-	return map[string]Set{
-		"en": {"The documents do not answer this question.", "I found no passage in the documents that bears out an answer to this question.", "The language model declined to answer this question."},
-		"de": {"Die Dokumente beantworten diese Frage nicht.", "Ich habe in den Dokumenten keine Stelle gefunden, die eine Antwort auf diese Frage belegt.", "Das Sprachmodell hat die Antwort auf diese Frage abgelehnt."},
-		"es": {"Los documentos no responden a esta pregunta.", "No he encontrado en los documentos ningún pasaje que respalde una respuesta a esta pregunta.", "El modelo de lenguaje se ha negado a responder a esta pregunta."},
-		"fr": {"Les documents ne répondent pas à cette question.", "Je n'ai trouvé dans les documents aucun passage qui étaye une réponse à cette question.", "Le modèle de langage a refusé de répondre à cette question."},
-		"it": {"I documenti non rispondono a questa domanda.", "Non ho trovato nei documenti alcun passaggio che sostenga una risposta a questa domanda.", "Il modello linguistico ha rifiutato di rispondere a questa domanda."},
-		"pt": {"Os documentos não respondem a esta pergunta.", "Não encontrei nos documentos nenhuma passagem que sustente uma resposta a esta pergunta.", "O modelo de linguagem recusou-se a responder a esta pergunta."},
-		"nl": {"De documenten beantwoorden deze vraag niet.", "Ik heb in de documenten geen passage gevonden die een antwoord op deze vraag ondersteunt.", "Het taalmodel heeft geweigerd deze vraag te beantwoorden."},
-		"ru": {"Документы не отвечают на этот вопрос.", "В документах не нашлось места, которое подтверждало бы ответ на этот вопрос.", "Языковая модель отказалась отвечать на этот вопрос."},
-		"el": {"Τα έγγραφα δεν απαντούν σε αυτή την ερώτηση.", "Δεν βρήκα στα έγγραφα απόσπασμα που να στηρίζει μια απάντηση σε αυτή την ερώτηση.", "Το γλωσσικό μοντέλο αρνήθηκε να απαντήσει σε αυτή την ερώτηση."},
-		"ar": {"لا تجيب المستندات عن هذا السؤال.", "لم أجد في المستندات مقطعًا يدعم إجابة عن هذا السؤال.", "رفض النموذج اللغوي الإجابة عن هذا السؤال."},
-		"zh": {"文档中没有这个问题的答案。", "在文档中没有找到能够支持这个问题的答案的段落。", "语言模型拒绝回答这个问题。"},
-		"ja": {"文書にはこの質問への答えがありません。", "文書の中に、この質問への答えを裏付ける箇所は見つかりませんでした。", "言語モデルはこの質問への回答を拒否しました。"},
-		"vi": {"Các tài liệu không trả lời câu hỏi này.", "Tôi không tìm thấy đoạn nào trong các tài liệu chứng minh cho câu trả lời của câu hỏi này.", "Mô hình ngôn ngữ đã từ chối trả lời câu hỏi này."},
-	}
+	return Set{"The documents do not answer this question.", "I found no passage in the documents that bears out an answer to this question.", "The language model declined to answer this question."}
 }
 
 // Language guesses a question's language (ISO 639-1) by its script, and for
@@ -66,6 +70,7 @@ func Language(question string) string {
 		return "zh"
 	}
 	best, most := "en", 0
+	lower := strings.ToLower(question)
 	// In this order, so that equals come out the same every time.
 	for _, l := range [...]struct{ code, words string }{
 		{"en", " the what who when where how is are was were did does do in of to which why a an "},
@@ -77,7 +82,7 @@ func Language(question string) string {
 		{"nl", " de het een wie wat wanneer waar hoe welke is zijn was werd in van en niet op "},
 	} {
 		n := 0
-		for w := range strings.FieldsFuncSeq(strings.ToLower(question), func(r rune) bool { return !unicode.IsLetter(r) }) {
+		for w := range strings.FieldsFuncSeq(lower, func(r rune) bool { return !unicode.IsLetter(r) }) {
 			if strings.Contains(l.words, " "+w+" ") {
 				n++
 			}
