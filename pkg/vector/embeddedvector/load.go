@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,8 @@ const (
 	loadShares = 8
 	// loadSegment is the size at which it finishes a segment.
 	loadSegment = largestMerge
+	// manyLoaded is the number of chunks from which on memory is returned after loading.
+	manyLoaded = 1000
 )
 
 const chunkColumns = `key, language, length, words, english, terms, dense`
@@ -115,10 +118,23 @@ func (s *Store) load(ctx context.Context) error {
 		return fmt.Errorf("load the search index: %w", err)
 	}
 	stats := s.Stats()
+	if stats.Chunks >= manyLoaded {
+		s.returnMemory(workers)
+	}
 	s.log.InfoContext(ctx, "search index loaded", slog.Int("documents", stats.Documents), slog.Int("chunks", stats.Chunks),
 		slog.Int("bytes", stats.Bytes), slog.Duration("took", time.Since(start)))
 	s.warnWhenLarge(ctx)
 	return nil
+}
+
+// returnMemory gives what loading needed and nobody will need again back to
+// the operating system. What is left behind is as large as the index, and a
+// process that waits for its first question allocates nothing, so that no
+// collection would find it for two minutes.
+func (s *Store) returnMemory(connections int) {
+	s.reader.SetMaxIdleConns(0) // the pages they have read go with the connections
+	s.reader.SetMaxIdleConns(connections)
+	debug.FreeOSMemory()
 }
 
 func (s *Store) liveVersions(ctx context.Context) ([]pending, error) {

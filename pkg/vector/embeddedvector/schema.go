@@ -64,11 +64,15 @@ create table if not exists chunk (
 func dataSource(path string, readOnly bool) string {
 	q := url.Values{}
 	q.Set("_txlock", "immediate")
-	for _, pragma := range []string{"busy_timeout(5000)", "journal_mode(wal)", "synchronous(normal)", "foreign_keys(1)", "cache_size(-8000)"} {
+	for _, pragma := range []string{"busy_timeout(5000)", "journal_mode(wal)", "synchronous(normal)", "foreign_keys(1)"} {
 		q.Add("_pragma", pragma)
 	}
 	if readOnly {
+		// Readers read each version once, from beginning to end.
 		q.Add("_pragma", "query_only(1)")
+		q.Add("_pragma", "cache_size(-500)")
+	} else {
+		q.Add("_pragma", "cache_size(-8000)")
 	}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }

@@ -90,14 +90,17 @@ var errCorrupt = errors.New("embeddedvector: a stored chunk is corrupt")
 type builder struct {
 	seg        *segment
 	dimensions int
+	high, low  arena[int8]
 	slots      map[uint32]uint32
 	counts     []uint32
-	postings   []posting
+	postings   arena[posting]
+	// held is how many postings each chunk has.
+	held []uint32
 }
 
+// posting is a term of a chunk; the postings of the first chunk come first.
 type posting struct {
 	slot   uint32
-	chunk  uint32
 	impact float32
 }
 
@@ -119,7 +122,7 @@ func (b *builder) open(d *document) {
 // add appends a chunk of the open document. It copies what it keeps of r.
 func (b *builder) add(r row) error {
 	s := b.seg
-	chunk := uint32(s.size())
+	held := uint32(0)
 	owner := uint32(len(s.documents) - 1)
 	for at, id := 0, uint32(0); at < len(r.terms); {
 		delta, n := binary.Uvarint(r.terms[at:])
@@ -129,11 +132,13 @@ func (b *builder) add(r row) error {
 		}
 		at += n + m
 		id += uint32(delta)
-		b.post(id, posting{chunk: chunk, impact: lexical.Impact(uint32(count), r.length)})
+		b.post(id, lexical.Impact(uint32(count), r.length))
+		held++
 	}
 	if err := b.addVector(r.dense); err != nil {
 		return err
 	}
+	b.held = append(b.held, held)
 	s.owner = append(s.owner, owner)
 	s.ordinals = append(s.ordinals, r.ordinal)
 	s.languages = s.languages.With(r.language)
@@ -142,7 +147,7 @@ func (b *builder) add(r row) error {
 	return nil
 }
 
-func (b *builder) post(term uint32, p posting) {
+func (b *builder) post(term uint32, impact float32) {
 	slot, ok := b.slots[term]
 	if !ok {
 		slot = uint32(len(b.seg.terms))
@@ -151,15 +156,12 @@ func (b *builder) post(term uint32, p posting) {
 		b.counts = append(b.counts, 0)
 	}
 	b.counts[slot]++
-	p.slot = slot
-	b.postings = append(b.postings, p)
+	b.postings.extend(1)[0] = posting{slot, impact}
 }
 
 func (b *builder) addVector(blob []byte) error {
 	s := b.seg
-	at := len(s.high)
-	s.high = append(s.high, make([]int8, s.stride)...)
-	s.low = append(s.low, make([]int8, s.stride)...)
+	high, low := b.high.extend(s.stride), b.low.extend(s.stride)
 	if len(blob) == 0 {
 		s.scales = append(s.scales, noVector)
 		return nil
@@ -169,8 +171,8 @@ func (b *builder) addVector(blob []byte) error {
 	}
 	s.scales = append(s.scales, math.Float32frombits(binary.LittleEndian.Uint32(blob)))
 	for i := range b.dimensions {
-		s.high[at+i] = int8(blob[4+i])
-		s.low[at+i] = int8(blob[4+b.dimensions+i])
+		high[i] = int8(blob[4+i])
+		low[i] = int8(blob[4+b.dimensions+i])
 	}
 	return nil
 }
@@ -199,13 +201,20 @@ func (b *builder) finish() *segment {
 	}
 	s.offsets[len(order)] = at
 	s.terms = terms
-	s.chunks = make([]uint32, len(b.postings))
-	s.impacts = make([]float32, len(b.postings))
-	for _, p := range b.postings {
-		to := next[p.slot]
-		next[p.slot]++
-		s.chunks[to], s.impacts[to] = p.chunk, p.impact
+	s.chunks, s.impacts = make([]uint32, at), make([]float32, at)
+	chunk, left := -1, uint32(0)
+	for _, block := range b.postings.blocks() {
+		for _, p := range block {
+			for ; left == 0; left = b.held[chunk] {
+				chunk++
+			}
+			left--
+			to := next[p.slot]
+			next[p.slot]++
+			s.chunks[to], s.impacts[to] = uint32(chunk), p.impact
+		}
 	}
+	s.high, s.low = b.high.join(), b.low.join()
 	s.clip()
 	return s
 }
@@ -214,14 +223,6 @@ func (b *builder) finish() *segment {
 func (s *segment) clip() {
 	s.owner, s.ordinals = slices.Clip(s.owner), slices.Clip(s.ordinals)
 	s.first, s.scales = slices.Clip(s.first), slices.Clip(s.scales)
-	s.high, s.low = clipped(s.high), clipped(s.low)
-}
-
-func clipped(plane []int8) []int8 {
-	if cap(plane) == len(plane) {
-		return plane
-	}
-	return slices.Clone(plane)
 }
 
 // encodeTerms returns ids as differences, each with its count, as varints.
