@@ -2,9 +2,13 @@ package search
 
 import (
 	"math"
+	"math/bits"
 	"slices"
+	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/ragbus/ragbus/pkg/recent"
 )
 
 // Two passages are near-duplicates when this share of the smaller one's
@@ -15,38 +19,124 @@ const duplicateShare = 0.85
 // shingleWords is how many words make a shingle.
 const shingleWords = 4
 
-// fingerprints remembers the passages seen so far. The zero value is ready.
-type fingerprints struct {
-	// sets are the hashes of each passage's shingles, ascending, none twice.
-	sets [][]uint64
-	// words is reused from text to text.
-	words []uint64
+// printsHalf bounds each half of the fingerprints that are remembered: those
+// of about 1,500 passages of 1,000 characters.
+const printsHalf = 4 << 20
+
+// prints remembers fingerprints by the texts that they are of: nothing else
+// tells for certain that a text is the same. It is safe for concurrent use.
+type prints struct {
+	*recent.Cache[string, *fingerprint]
 }
 
-// nearDuplicate reports whether text says the same as one remembered, and
+func newPrints() prints {
+	return prints{recent.New(printsHalf, func(text string, f *fingerprint) int { return len(text) + f.weight() })}
+}
+
+func (p prints) of(text string) *fingerprint {
+	f, ok := p.Get(text)
+	if !ok {
+		f = newFingerprint(text)
+		p.Put(text, f)
+	}
+	return f
+}
+
+// passagesSeen are the fingerprints of the passages of one result so far.
+type passagesSeen struct {
+	known prints
+	seen  []*fingerprint
+}
+
+// nearDuplicate reports whether text says the same as one seen before, and
 // remembers it when it does not.
-func (f *fingerprints) nearDuplicate(text string) bool {
-	set := f.shingles(text)
-	for _, other := range f.sets {
-		small, large := set, other
-		if len(small) > len(large) {
-			small, large = large, small
-		}
-		if len(small)*2 < len(large) {
-			continue // one is a small part of the other: both tell something
-		}
-		if mostlyIn(small, large) {
+func (p *passagesSeen) nearDuplicate(text string) bool {
+	f := p.known.of(text)
+	for _, other := range p.seen {
+		if f.nearDuplicateOf(other) {
 			return true
 		}
 	}
-	f.sets = append(f.sets, set)
+	p.seen = append(p.seen, f)
 	return false
 }
+
+// fingerprint is what is compared of a text. It is safe for concurrent use.
+type fingerprint struct {
+	text string
+	// bitmap has a bit for each shingle, shared by those that collide.
+	bitmap [bitmapWords]uint64
+	// shingles is how many there are, repeated ones included.
+	shingles int
+
+	// set is for shingleSet.
+	once sync.Once
+	set  []uint64
+}
+
+// bitmapWords makes a bitmap of 2,048 bits, enough to tell passages with some
+// hundred shingles apart.
+const bitmapWords = 32
+
+func newFingerprint(text string) *fingerprint {
+	f := &fingerprint{text: text}
+	f.eachShingle(func(s uint64) {
+		f.bitmap[s>>32%bitmapWords] |= 1 << (s >> 58)
+		f.shingles++
+	})
+	return f
+}
+
+// shingleSet returns the hashes of the shingles, ascending, none twice. It is
+// made when first asked for: few texts are so similar to another.
+func (f *fingerprint) shingleSet() []uint64 {
+	f.once.Do(func() {
+		f.set = make([]uint64, 0, f.shingles)
+		f.eachShingle(func(s uint64) { f.set = append(f.set, s) })
+		slices.Sort(f.set)
+		f.set = slices.Compact(f.set)
+	})
+	return f.set
+}
+
+// weight is about how many bytes a fingerprint takes, with its set.
+func (f *fingerprint) weight() int { return 480 + 8*f.shingles }
+
+func (f *fingerprint) nearDuplicateOf(other *fingerprint) bool {
+	if f == other || f.text == other.text {
+		return true
+	}
+	if f.surelyMisses(other) && other.surelyMisses(f) {
+		return false
+	}
+	small, large := f.shingleSet(), other.shingleSet()
+	if len(small) > len(large) {
+		small, large = large, small
+	}
+	if len(small)*2 < len(large) {
+		return false // one is a small part of the other: both tell something
+	}
+	return mostlyIn(small, large)
+}
+
+// surelyMisses reports whether more of f's shingles than a near-duplicate may
+// miss are certainly not in other. Every bit that only f has stands for at
+// least one shingle that other has not.
+func (f *fingerprint) surelyMisses(other *fingerprint) bool {
+	missing, allowed := 0, spareShingles(f.shingles)
+	for i, b := range f.bitmap {
+		missing += bits.OnesCount64(b &^ other.bitmap[i])
+	}
+	return missing > allowed
+}
+
+// spareShingles is how many of n shingles may be missing. It grows with n.
+func spareShingles(n int) int { return n - int(math.Ceil(duplicateShare*float64(n))) }
 
 // mostlyIn reports whether at least [duplicateShare] of small is in large. It
 // stops as soon as too many are missing, which is soon for most texts.
 func mostlyIn(small, large []uint64) bool {
-	spare := len(small) - int(math.Ceil(duplicateShare*float64(len(small))))
+	spare := spareShingles(len(small))
 	for _, s := range small {
 		for len(large) > 0 && large[0] < s {
 			large = large[1:]
@@ -61,29 +151,33 @@ func mostlyIn(small, large []uint64) bool {
 	return true
 }
 
-// shingles hashes every run of words. Text without spaces between words is
-// cut into characters instead, so that it has shingles too.
-func (f *fingerprints) shingles(text string) []uint64 {
-	f.split(text, false)
-	if len(f.words) > 0 && len(text) > 24*len(f.words) {
-		f.split(text, true)
+// wordBytes: text with longer words than that, on average, has no spaces between them.
+const wordBytes = 24
+
+// eachShingle yields the hash of every run of words, of all of them when they
+// are too few for one. Text without spaces between words is cut into
+// characters instead, so that it has shingles too.
+func (f *fingerprint) eachShingle(yield func(uint64)) {
+	var room [256]uint64
+	words := split(room[:0], f.text, false)
+	if len(words) > 0 && len(f.text) > wordBytes*len(words) {
+		words = split(words[:0], f.text, true)
 	}
-	set := make([]uint64, 0, max(1, len(f.words)))
-	for i := 0; i == 0 || i+shingleWords <= len(f.words); i++ {
-		set = append(set, join(f.words[i:min(i+shingleWords, len(f.words))]))
+	for i := 0; i == 0 || i+shingleWords <= len(words); i++ {
+		yield(join(words[i:min(i+shingleWords, len(words))]))
 	}
-	slices.Sort(set)
-	return slices.Compact(set)
 }
 
-// join makes one hash of those of a few words, in their order.
+// join makes one hash of those of at most four words, in their order. The
+// odd multipliers are those of xxHash, whose bits are as good as random.
 func join(words []uint64) uint64 {
+	multipliers := [shingleWords]uint64{0x9e3779b185ebca87, 0xc2b2ae3d27d4eb4f, 0x165667b19e3779f9, 0x85ebca77c2b2ae63}
 	h := uint64(0)
-	for _, w := range words {
-		h = (h + w) * 0x9e3779b97f4a7c15
-		h ^= h >> 32
+	for i, w := range words {
+		h += w * multipliers[i]
 	}
-	return h
+	h ^= h >> 32
+	return h * multipliers[0]
 }
 
 // FNV-1a with 64 bits, over characters. Whoever makes words collide gains
@@ -93,32 +187,44 @@ const (
 	fnvPrime = 1099511628211
 )
 
-// split hashes the words of text, runs of letters and digits in lower case,
-// or each of their characters.
-func (f *fingerprints) split(text string, characters bool) {
-	f.words = f.words[:0]
+// split appends the hashes of the words of text, runs of letters and digits
+// in lower case, or of each of their characters.
+func split(words []uint64, text string, characters bool) []uint64 {
 	h, inside := uint64(fnvBasis), false
-	for _, r := range text {
-		if wordly(r) {
-			h, inside = (h^uint64(unicode.ToLower(r)))*fnvPrime, true
+	for i := 0; i < len(text); {
+		r, size := wordly(text[i:])
+		i += size
+		if r != 0 {
+			h, inside = (h^uint64(r))*fnvPrime, true
 			if !characters {
 				continue
 			}
 		}
 		if inside {
-			f.words = append(f.words, h)
+			words = append(words, h)
 			h, inside = fnvBasis, false
 		}
 	}
 	if inside {
-		f.words = append(f.words, h)
+		words = append(words, h)
 	}
+	return words
 }
 
-// wordly reports whether r is a letter or a number. ASCII, most of most texts, needs no tables.
-func wordly(r rune) bool {
-	if r >= utf8.RuneSelf {
-		return unicode.IsLetter(r) || unicode.IsNumber(r)
+// wordly returns the first character of text in lower case and its size, or 0
+// when it is neither letter nor number. ASCII, most of most texts, needs no
+// tables: a bit makes its letters small and leaves its digits.
+func wordly(text string) (rune, int) {
+	c := text[0]
+	if c < utf8.RuneSelf {
+		if small := c | 0x20; small-'a' < 26 || c-'0' < 10 {
+			return rune(small), 1
+		}
+		return 0, 1
 	}
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+	r, size := utf8.DecodeRuneInString(text)
+	if unicode.IsLetter(r) || unicode.IsNumber(r) {
+		return unicode.ToLower(r), size
+	}
+	return 0, size
 }

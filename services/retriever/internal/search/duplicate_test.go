@@ -2,9 +2,14 @@ package search
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"unicode"
 )
 
 func TestNearDuplicates(t *testing.T) {
@@ -22,7 +27,7 @@ func TestNearDuplicates(t *testing.T) {
 		{"something else", "The salmon climbs rivers and jumps over falls that are higher than a man, to spawn where it was born.", false},
 		{"nothing", "", false},
 	} {
-		var f fingerprints
+		f := passagesSeen{known: newPrints()}
 		if f.nearDuplicate(text) {
 			t.Fatal("the first one is a duplicate")
 		}
@@ -35,7 +40,7 @@ func TestNearDuplicates(t *testing.T) {
 func TestTextWithoutSpacesHasShinglesToo(t *testing.T) {
 	t.Parallel()
 	const text = "鲱鱼在北方的海洋里成群结队地游动每年春天它们都会来到海岸附近产卵这是渔民一年中最忙碌的季节"
-	var f fingerprints
+	f := passagesSeen{known: newPrints()}
 	if f.nearDuplicate(text) || !f.nearDuplicate(text) {
 		t.Error("the same text was not seen")
 	}
@@ -66,20 +71,166 @@ func TestADuplicateMayDifferALittle(t *testing.T) {
 	}
 }
 
+// sampleTexts returns passages of about 1,000 characters in several languages
+// and layouts: pieces of the project's own texts.
+func sampleTexts(tb testing.TB) []string {
+	tb.Helper()
+	const root = "../../../../"
+	var all []string
+	for _, path := range []string{
+		"cmd/ragbus/sample/travel-policy.md", "cmd/ragbus/sample/incident-handbook.html", "services/ingestor/internal/extract/testdata/guide.md",
+		"services/ingestor/internal/extract/pdf/testdata/golden/latex-twocolumn.txt", "services/ingestor/internal/extract/pdf/testdata/golden/weasyprint-rtl.txt",
+	} {
+		text, err := os.ReadFile(root + path)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for len(text) > 0 {
+			all = append(all, string(text[:min(1000, len(text))]))
+			text = text[min(1000, len(text)):]
+		}
+	}
+	return append(all, strings.Split(chinese, "。")...)
+}
+
+const chinese = `鲱鱼在北方的海洋里成群结队地游动每年春天它们都会来到海岸附近产卵这是渔民一年中最忙碌的季节
+。鲑鱼在秋天逆流而上跳过比人还高的瀑布回到它们出生的地方产卵然后死去它们的身体养活了河边的森林。鳕鱼生活在冷水里`
+
+// sameNaively is nearDuplicate as one would write it first, with words as words.
+func sameNaively(a, b string) bool {
+	small, large := shinglesNaively(a), shinglesNaively(b)
+	if len(small) > len(large) {
+		small, large = large, small
+	}
+	shared := 0
+	for s := range small {
+		if large[s] {
+			shared++
+		}
+	}
+	return 2*len(small) >= len(large) && shared >= int(math.Ceil(duplicateShare*float64(len(small))))
+}
+
+func shinglesNaively(text string) map[string]bool {
+	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) })
+	for i := range words {
+		words[i] = strings.Map(unicode.ToLower, words[i])
+	}
+	if len(words) > 0 && len(text) > 24*len(words) {
+		words = strings.Split(strings.Join(words, ""), "")
+	}
+	set := make(map[string]bool)
+	for i := 0; i == 0 || i+shingleWords <= len(words); i++ {
+		set[strings.Join(words[i:min(i+shingleWords, len(words))], " ")] = true
+	}
+	return set
+}
+
+func TestNearDuplicatesAreThoseOfANaiveComparison(t *testing.T) {
+	t.Parallel()
+	texts := sampleTexts(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, text := range slices.Clone(texts) {
+		// Some words in a hundred are another, or words are gone at the end.
+		for _, share := range []int{1, 2, 3, 4, 5, 7, 10} {
+			words := strings.Fields(text)
+			for i := range words {
+				if r.IntN(100) < share {
+					words[i] = fmt.Sprint("another", i)
+				}
+			}
+			texts = append(texts, strings.Join(words, " "), strings.Join(words[:len(words)-len(words)*share*6/100], " "))
+		}
+	}
+	prints := make([]*fingerprint, len(texts))
+	for i, text := range texts {
+		prints[i] = newFingerprint(text)
+	}
+	same := 0
+	for i, a := range texts {
+		for n, b := range texts[:i] {
+			want := sameNaively(a, b)
+			if got := prints[i].nearDuplicateOf(prints[n]); got != want {
+				t.Fatalf("near-duplicates: %v, want %v:\n%s\n%s", got, want, a, b)
+			}
+			if want {
+				same++
+			}
+		}
+	}
+	if pairs := len(texts) * (len(texts) - 1) / 2; same < len(texts) || same > pairs/2 {
+		t.Errorf("%d of %d pairs are near-duplicates: that shows nothing", same, pairs)
+	}
+}
+
+func FuzzNearDuplicates(f *testing.F) {
+	f.Add("The herring swims in large schools.", "the HERRING swims, in large schools")
+	f.Add("鲱鱼在北方的海洋里成群结队地游动", "鲱鱼在北方的海洋里成群结队地游")
+	f.Add("", "\xff\u212a k")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		p, q := newFingerprint(a), newFingerprint(b)
+		got, want := p.nearDuplicateOf(q), sameNaively(a, b)
+		if got != want || got != q.nearDuplicateOf(p) {
+			t.Errorf("near-duplicates: %v, want %v", got, want)
+		}
+	})
+}
+
+func TestFingerprintsAreShared(t *testing.T) {
+	t.Parallel()
+	known, texts := newPrints(), sampleTexts(t)
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range texts {
+				a, b := texts[i], texts[(i+g)%len(texts)]
+				if got, want := known.of(a).nearDuplicateOf(known.of(b)), newFingerprint(a).nearDuplicateOf(newFingerprint(b)); got != want {
+					t.Errorf("near-duplicates: %v, want %v", got, want)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// BenchmarkNearDuplicates is what one result of 8 passages costs: of a library
+// of as many passages as are remembered, of a larger one, and when two of them say the same.
 func BenchmarkNearDuplicates(b *testing.B) {
-	texts := make([]string, 14)
+	texts := make([]string, 8)
 	for i := range texts {
 		for n := range 150 {
 			texts[i] += fmt.Sprint("word", (n*n+i*7919)%3571, " ")
 		}
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		var f fingerprints
+	result := func(b *testing.B, known prints, texts []string, want int) {
+		b.Helper()
+		seen, same := passagesSeen{known: known}, 0
 		for _, text := range texts {
-			if f.nearDuplicate(text) {
-				b.Fatal("a duplicate")
+			if seen.nearDuplicate(text) {
+				same++
 			}
 		}
+		if same != want {
+			b.Fatalf("%d duplicates, want %d", same, want)
+		}
 	}
+	alike := slices.Concat(texts[:7], []string{texts[0] + "more"})
+	b.Run("remembered", func(b *testing.B) {
+		b.ReportAllocs()
+		for known := newPrints(); b.Loop(); {
+			result(b, known, texts, 0)
+		}
+	})
+	b.Run("remembered, alike", func(b *testing.B) {
+		b.ReportAllocs()
+		for known := newPrints(); b.Loop(); {
+			result(b, known, alike, 1)
+		}
+	})
+	b.Run("new", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			result(b, newPrints(), texts, 0)
+		}
+	})
 }

@@ -29,11 +29,12 @@ type Searcher struct {
 	embedder embed.Embedder
 	index    vector.Store
 	catalog  finder
+	prints   prints
 }
 
 // New returns a Searcher over an index that was filled with the embedder's vectors.
 func New(embedder embed.Embedder, index vector.Store, catalog finder) *Searcher {
-	return &Searcher{embedder: embedder, index: index, catalog: catalog}
+	return &Searcher{embedder: embedder, index: index, catalog: catalog, prints: newPrints()}
 }
 
 // Request asks for passages.
@@ -133,8 +134,12 @@ func (s *Searcher) lookUp(ctx context.Context, scope corpus.Scope, hits []vector
 			return nil, 0, fmt.Errorf("look up %d hits: %w", len(refs), err)
 		}
 		gone += len(some) - len(more)
-		found = append(found, more...)
-		list = passages(hits, found, limit)
+		if found == nil {
+			found = more
+		} else {
+			found = append(found, more...)
+		}
+		list = s.passages(hits, found, limit)
 	}
 	return list, gone, nil
 }
@@ -157,55 +162,48 @@ func (s *Searcher) relevant(q vector.Query, hits []vector.Hit) bool {
 }
 
 // passages joins hits with what the catalog knows of them, in the hits' order.
-func passages(hits []vector.Hit, found []catalog.Found, limit int) []corpus.Passage {
-	byRef := make(map[corpus.ChunkRef]vector.Hit, len(hits))
-	for _, h := range hits {
-		byRef[h.Ref] = h
-	}
-	found = oneVersionEach(found)
+// found is some of the hits, in their order.
+func (s *Searcher) passages(hits []vector.Hit, found []catalog.Found, limit int) []corpus.Passage {
 	out := make([]corpus.Passage, 0, min(limit, len(found)))
-	var seen fingerprints
-	for _, f := range found {
-		if len(out) == limit {
-			break
+	seen := passagesSeen{known: s.prints, seen: make([]*fingerprint, 0, cap(out))}
+	chosen := versions(found)
+	for i := 0; i < len(found) && len(out) < limit; i++ {
+		f := &found[i]
+		for hits[0].Ref != f.Chunk.ChunkRef {
+			hits = hits[1:]
 		}
-		if seen.nearDuplicate(f.Chunk.Text) {
-			continue
+		if chosen[f.Document.ID] == f.Chunk.Version && !seen.nearDuplicate(f.Chunk.Text) {
+			out = append(out, passage(hits[0], f))
 		}
-		out = append(out, passage(byRef[f.Chunk.ChunkRef], f))
 	}
 	return out
 }
 
-// oneVersionEach drops the hits of all but one version of a document. Two
-// meet when a new version went live between the legs of one search.
-func oneVersionEach(found []catalog.Found) []catalog.Found {
+// versions chooses one version of each document. Two meet when a new version
+// went live between the legs of one search.
+func versions(found []catalog.Found) map[string]string {
 	chosen := make(map[string]string, len(found))
-	for _, f := range found {
+	for i := range found {
+		f := &found[i]
 		if _, ok := chosen[f.Document.ID]; !ok || f.Chunk.Version == f.Document.LiveVersion {
 			chosen[f.Document.ID] = f.Chunk.Version
 		}
 	}
-	out := make([]catalog.Found, 0, len(found))
-	for _, f := range found {
-		if chosen[f.Document.ID] == f.Chunk.Version {
-			out = append(out, f)
-		}
-	}
-	return out
+	return chosen
 }
 
-func passage(h vector.Hit, f catalog.Found) corpus.Passage {
+// passage copies what it points to: a pointer into f would keep all of it.
+func passage(h vector.Hit, f *catalog.Found) corpus.Passage {
 	p := corpus.Passage{
 		ID: f.Chunk.ID(), DocumentID: f.Document.ID, Version: f.Chunk.Version, Title: f.Document.Title,
 		Section: f.Chunk.Section, CharStart: f.Chunk.CharStart, CharEnd: f.Chunk.CharEnd, Text: f.Chunk.Text,
 		Score: h.Score, Scores: corpus.Scores{Keyword: h.Keyword, Dense: h.Dense},
 	}
-	if f.Document.Source != "" {
-		p.Source = &f.Document.Source
+	if source := f.Document.Source; source != "" {
+		p.Source = &source
 	}
-	if f.Chunk.Page > 0 {
-		p.PageStart, p.PageEnd = &f.Chunk.Page, &f.Chunk.Page
+	if page := f.Chunk.Page; page > 0 {
+		p.PageStart, p.PageEnd = &page, &page
 	}
 	return p
 }
