@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/ragbus/ragbus/pkg/lexical"
+	"github.com/ragbus/ragbus/pkg/recent"
 )
 
 // Thresholds decide on support. The defaults are measured (docs/quality.md):
@@ -38,13 +39,13 @@ const MeasuredModel = "all-MiniLM-L6-v2"
 type Judge struct {
 	analyzer *lexical.Analyzer
 	limits   Thresholds
-	known    *shelf
+	known    *recent.Cache[string, *Passage]
 }
 
 // NewJudge returns a judge that reads words with the analyzer. It remembers
-// up to 2 MiB of passages, and three times as much about them.
+// passages in up to 8 MiB.
 func NewJudge(a *lexical.Analyzer, limits Thresholds) *Judge {
-	return &Judge{analyzer: a, limits: limits, known: newShelf(shelfBytes)}
+	return &Judge{analyzer: a, limits: limits, known: recent.New(recentBytes, weight)}
 }
 
 // Words returns the terms of a text as a passage in the language has them.

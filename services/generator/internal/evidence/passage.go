@@ -2,7 +2,6 @@ package evidence
 
 import (
 	"strings"
-	"sync"
 
 	"github.com/ragbus/ragbus/pkg/lexical"
 
@@ -31,11 +30,11 @@ type part struct {
 // Read makes a passage ready. The same passages are cited again and again, so
 // those read last are remembered; what is returned may be shared.
 func (j *Judge) Read(text string) *Passage {
-	if p := j.known.find(text); p != nil {
+	if p, ok := j.known.Get(text); ok {
 		return p
 	}
 	p := j.read(strings.Clone(text)) // text may be a piece of something large
-	j.known.keep(p)
+	j.known.Put(p.Text, p)
 	return p
 }
 
@@ -52,63 +51,16 @@ func (j *Judge) read(text string) *Passage {
 	return p
 }
 
-const (
-	// shelfBytes is how much text a shelf has at most, at about 1,000 bytes a passage.
-	shelfBytes = 2 << 20
-	// longestKept is the length in bytes of the longest passage that is kept.
-	longestKept = 16 << 10
-)
+// recentBytes is the weight of the passages that are remembered, at least; at
+// most it is twice that. A passage of 1,000 characters weighs about 4,000.
+const recentBytes = 4 << 20
 
-// shelf remembers passages by their text. It has two halves: what is asked
-// for is moved to the new one, and when that is full, the old one is thrown
-// away. It is safe for concurrent use.
-type shelf struct {
-	half int // in bytes of text
-
-	mu   sync.Mutex
-	size int // of recent
-	// recent and old are what was asked for since, and before, the last change.
-	recent, old map[string]*Passage
-}
-
-func newShelf(bytes int) *shelf {
-	return &shelf{half: bytes / 2, recent: make(map[string]*Passage)}
-}
-
-// find returns the passage with a text, or nil.
-func (s *shelf) find(text string) *Passage {
-	if len(text) > longestKept {
-		return nil
+// weight estimates how many bytes a remembered passage takes.
+func weight(_ string, p *Passage) int {
+	const term, number, span, sentence = 8, 24, 32, 48
+	sum := len(p.Text) + len(p.terms)*term + len(p.numbers)*number + len(p.each)*(span+sentence) + 256
+	for i := range p.each {
+		sum += len(p.each[i].terms)*term + len(p.each[i].numbers)*number
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p, ok := s.recent[text]; ok {
-		return p
-	}
-	p, ok := s.old[text]
-	if ok {
-		s.put(p)
-	}
-	return p
-}
-
-func (s *shelf) keep(p *Passage) {
-	if len(p.Text) > longestKept {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.put(p)
-}
-
-// put is keep with the lock held.
-func (s *shelf) put(p *Passage) {
-	if _, ok := s.recent[p.Text]; ok {
-		return
-	}
-	if s.size+len(p.Text) > s.half {
-		s.old, s.recent, s.size = s.recent, make(map[string]*Passage, len(s.recent)), 0
-	}
-	s.recent[p.Text] = p
-	s.size += len(p.Text)
+	return sum
 }
