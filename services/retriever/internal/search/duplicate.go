@@ -52,10 +52,8 @@ type passagesSeen struct {
 // remembers it when it does not.
 func (p *passagesSeen) nearDuplicate(text string) bool {
 	f := p.known.of(text)
-	for _, other := range p.seen {
-		if f.nearDuplicateOf(other) {
-			return true
-		}
+	if slices.ContainsFunc(p.seen, f.nearDuplicateOf) {
+		return true
 	}
 	p.seen = append(p.seen, f)
 	return false
@@ -188,38 +186,40 @@ const (
 )
 
 // split appends the hashes of the words of text, runs of letters and digits
-// in lower case, or of each of their characters.
+// in lower case, or of each of their characters. ASCII, most of most texts,
+// needs no tables: one bit makes its letters small and leaves its digits.
 func split(words []uint64, text string, characters bool) []uint64 {
-	h, inside := uint64(fnvBasis), false
 	for i := 0; i < len(text); {
-		r, size := wordly(text[i:])
-		i += size
-		if r != 0 {
-			h, inside = (h^uint64(r))*fnvPrime, true
-			if !characters {
-				continue
+		h, start := uint64(fnvBasis), i
+		for i < len(text) {
+			c := text[i]
+			if small := c | 0x20; small-'a' < 26 || c-'0' < 10 {
+				h = (h ^ uint64(small)) * fnvPrime
+				i++
+			} else if r, size := wordly(text[i:]); r != 0 {
+				h = (h ^ uint64(r)) * fnvPrime
+				i += size
+			} else {
+				break
+			}
+			if characters {
+				break
 			}
 		}
-		if inside {
+		if i > start {
 			words = append(words, h)
-			h, inside = fnvBasis, false
+			continue
 		}
-	}
-	if inside {
-		words = append(words, h)
+		_, size := utf8.DecodeRuneInString(text[i:])
+		i += size
 	}
 	return words
 }
 
-// wordly returns the first character of text in lower case and its size, or 0
-// when it is neither letter nor number. ASCII, most of most texts, needs no
-// tables: a bit makes its letters small and leaves its digits.
+// wordly returns the character that text begins with in lower case, and its
+// size; 0 when it is ASCII, or neither letter nor number.
 func wordly(text string) (rune, int) {
-	c := text[0]
-	if c < utf8.RuneSelf {
-		if small := c | 0x20; small-'a' < 26 || c-'0' < 10 {
-			return rune(small), 1
-		}
+	if text[0] < utf8.RuneSelf {
 		return 0, 1
 	}
 	r, size := utf8.DecodeRuneInString(text)

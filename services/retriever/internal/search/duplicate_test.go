@@ -193,8 +193,8 @@ func TestFingerprintsAreShared(t *testing.T) {
 	wg.Wait()
 }
 
-// BenchmarkNearDuplicates is what one result of 8 passages costs: of a library
-// of as many passages as are remembered, of a larger one, and when two of them say the same.
+// BenchmarkNearDuplicates is what one result of 8 passages costs: of passages
+// that are remembered, also when two of them say the same, and of new ones.
 func BenchmarkNearDuplicates(b *testing.B) {
 	texts := make([]string, 8)
 	for i := range texts {
