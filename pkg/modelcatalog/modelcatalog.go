@@ -8,6 +8,7 @@
 package modelcatalog
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -64,6 +65,24 @@ func (m ChatModel) Cost(prompt, cached, completion int) float64 {
 	return (float64(prompt-cached)*p.Input + float64(cached)*p.CachedInput + float64(completion)*p.Output) / 1e6
 }
 
+// thinkingRoom is what a model that is asked for little thinking gets for it
+// on top of the answer's tokens: most need a few hundred.
+const thinkingRoom = 2048
+
+// Budget returns the limit to send for an answer of that many tokens. Every
+// provider counts thinking against the limit; without room for it a short
+// answer (a rewritten question, say) ends before its first word.
+func (m ChatModel) Budget(answer int) int {
+	budget := answer + m.ThinkingTokens
+	if m.Effort != "" {
+		budget += thinkingRoom
+	}
+	if m.OutputTokens > 0 {
+		budget = min(budget, m.OutputTokens)
+	}
+	return budget
+}
+
 // EmbeddingModel is a model that turns texts into vectors.
 type EmbeddingModel struct {
 	Provider Provider
@@ -96,12 +115,7 @@ func (m EmbeddingModel) Allows(dimensions int) bool {
 	if m.Dimensions == nil {
 		return dimensions >= m.MinDimensions && dimensions <= m.MaxDimensions
 	}
-	for _, d := range m.Dimensions {
-		if d == dimensions {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(m.Dimensions, dimensions)
 }
 
 // Cost returns the list price of embedding that many tokens, in US dollars.

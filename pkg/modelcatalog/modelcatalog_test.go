@@ -133,3 +133,22 @@ func TestCost(t *testing.T) {
 		t.Errorf("embedding costs %g", got)
 	}
 }
+
+func TestBudgetLeavesRoomForThinking(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		model  ChatModel
+		answer int
+		want   int
+	}{
+		{ChatModel{}, 200, 200},
+		{ChatModel{Effort: "low"}, 200, 200 + thinkingRoom},
+		{ChatModel{ThinkingTokens: 512}, 200, 712},
+		{ChatModel{Effort: "low", OutputTokens: 1000}, 200, 1000},
+		{ChatModel{OutputTokens: 100}, 200, 100},
+	} {
+		if got := tt.model.Budget(tt.answer); got != tt.want {
+			t.Errorf("%+v: %d, want %d", tt.model, got, tt.want)
+		}
+	}
+}
