@@ -5,11 +5,15 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/ragbus/ragbus/pkg/sqldb/postgrestest"
 )
+
+var postgres postgrestest.Server
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(crashEnv); path != "" {
 		writeUntilKilled(path)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(postgres.Around(m))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -15,7 +16,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/fault"
 )
 
-// migration is one file: 0001_name.sql.
+// migration is one step: 0001_name.sql, and what one product adds to it.
 type migration struct {
 	version  int64
 	name     string
@@ -35,31 +36,47 @@ const createMigrations = `create table if not exists schema_migrations (
 // Migrate brings the tables of one component up to date: it applies, in order
 // and each in one transaction, the files *.sql of dir in files that the
 // database has not seen. Files are named 0001_what.sql, 0002_….sql without a
-// gap, and never change once released: a changed one is refused, and so is a
-// database that a newer program has migrated. Processes that start together
-// wait for each other. Migrating again does nothing.
+// gap, and never change once released: a changed one is refused. What only one
+// product needs is in a file beside it, 0001_what.postgres.sql or
+// 0001_what.sqlite.sql, which runs after it in the same transaction.
+//
+// Processes that start together wait for each other, in any number; one that
+// finds everything done needs no right to change tables. Migrating again does
+// nothing.
+//
+// While a fleet is replaced, programs run on a database that a later one has
+// migrated. A migration says in its name who may:
+//
+//   - 0007_what.expand.sql adds what earlier programs do not notice (a table,
+//     an index, a column with a default): all of them may;
+//   - 0008_what.contract-0007.sql takes away what programs no longer use that
+//     know migration 7: those may;
+//   - 0009_what.sql: only programs that know it. Others are refused.
 func (db *DB) Migrate(ctx context.Context, component string, files fs.FS, dir string) error {
-	migrations, err := readMigrations(files, dir)
+	migrations, err := readMigrations(files, dir, db.engine.dialect().suffix)
 	if err != nil {
 		return fmt.Errorf("read migrations of %s: %w", component, err)
 	}
-	if err := db.Write(ctx, func(ctx context.Context, tx *Tx) error { return tx.script(ctx, createMigrations) }); err != nil {
-		return fmt.Errorf("create the table of migrations: %w", err)
-	}
+	everything := db.AllTenants()
+	everything.bounds.patient = true
 	applied := 0
-	err = db.Read(ctx, func(ctx context.Context, tx *Tx) error {
-		applied, err = verifyApplied(ctx, tx, component, migrations)
+	err = everything.Read(ctx, func(ctx context.Context, tx *Tx) error {
+		applied, err = db.verifyApplied(ctx, tx, component, migrations)
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	turn := everything.Alone("schema_migrations", "")
 	for applied < len(migrations) {
-		err := db.WriteSynced(ctx, func(ctx context.Context, tx *Tx) error {
-			// Looked at again under the write lock: another process may have been faster.
+		err := turn.WriteSynced(ctx, func(ctx context.Context, tx *Tx) error {
+			// Looked at again when it is our turn: another process may have been faster.
 			var err error
-			if applied, err = verifyApplied(ctx, tx, component, migrations); err != nil || applied == len(migrations) {
+			if applied, err = db.verifyApplied(ctx, tx, component, migrations); err != nil || applied == len(migrations) {
 				return err
+			}
+			if err := tx.script(ctx, createMigrations); err != nil {
+				return fmt.Errorf("create the table of migrations: %w", err)
 			}
 			if err := applyMigration(ctx, tx, component, migrations[applied]); err != nil {
 				return err
@@ -86,8 +103,13 @@ func applyMigration(ctx context.Context, tx *Tx, component string, m migration) 
 	return nil
 }
 
-// verifyApplied returns how many migrations the database has, after comparing them.
-func verifyApplied(ctx context.Context, tx *Tx, component string, known []migration) (int, error) {
+// verifyApplied returns how many of the known migrations the database has,
+// after comparing them.
+func (db *DB) verifyApplied(ctx context.Context, tx *Tx, component string, known []migration) (int, error) {
+	var one int
+	if found, err := tx.One(ctx, db.engine.dialect().hasTable, []any{"schema_migrations"}, &one); err != nil || !found {
+		return 0, err
+	}
 	applied := 0
 	err := tx.Each(ctx, "select version, name, checksum from schema_migrations where component = $1 order by version",
 		[]any{component}, func(scan func(...any) error) error {
@@ -97,6 +119,9 @@ func verifyApplied(ctx context.Context, tx *Tx, component string, known []migrat
 				return fmt.Errorf("read migration: %w", err)
 			}
 			if applied >= len(known) {
+				if needs(name, version) <= int64(len(known)) {
+					return nil
+				}
 				return fault.Permanentf("database_too_new",
 					"the database is newer than this program: it has migration %s of %s; use the program that made it, or a later one", name, component)
 			}
@@ -110,25 +135,43 @@ func verifyApplied(ctx context.Context, tx *Tx, component string, known []migrat
 	return applied, err
 }
 
-func readMigrations(files fs.FS, dir string) ([]migration, error) {
+// needs returns which migration a program must know to run on a database
+// that has the named one.
+func needs(name string, version int64) int64 {
+	stem := strings.TrimSuffix(name, ".sql")
+	if strings.HasSuffix(stem, ".expand") {
+		return 0
+	}
+	if _, least, ok := strings.Cut(stem, ".contract-"); ok {
+		if n, err := strconv.ParseInt(least, 10, 64); err == nil {
+			return n
+		}
+	}
+	return version
+}
+
+// productSuffixes end the files that belong to one product.
+var productSuffixes = []string{".postgres.sql", ".sqlite.sql"}
+
+func readMigrations(files fs.FS, dir, suffix string) ([]migration, error) {
 	names, err := fs.Glob(files, dir+"/*.sql")
 	if err != nil {
 		return nil, fmt.Errorf("list: %w", err)
 	}
 	migrations := make([]migration, 0, len(names))
 	for _, path := range names {
-		text, err := fs.ReadFile(files, path)
-		if err != nil {
-			return nil, fmt.Errorf("read: %w", err)
-		}
 		name := path[strings.LastIndexByte(path, '/')+1:]
-		number, _, _ := strings.Cut(name, "_")
-		version, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("name %s: a migration is named 0001_what.sql: %w", name, err)
+		if slices.ContainsFunc(productSuffixes, func(s string) bool { return strings.HasSuffix(name, s) }) {
+			if err := besideAnother(names, path); err != nil {
+				return nil, err
+			}
+			continue
 		}
-		sum := sha256.Sum256(text)
-		migrations = append(migrations, migration{version: version, name: name, text: string(text), checksum: hex.EncodeToString(sum[:])})
+		m, err := readMigration(files, path, name, suffix)
+		if err != nil {
+			return nil, err
+		}
+		migrations = append(migrations, m)
 	}
 	slices.SortFunc(migrations, func(a, b migration) int { return cmp.Compare(a.version, b.version) })
 	for i, m := range migrations {
@@ -137,4 +180,39 @@ func readMigrations(files fs.FS, dir string) ([]migration, error) {
 		}
 	}
 	return migrations, nil
+}
+
+// besideAnother refuses a product's file that no migration would take.
+func besideAnother(names []string, path string) error {
+	for _, suffix := range productSuffixes {
+		if stem, ok := strings.CutSuffix(path, suffix); ok && slices.Contains(names, stem+".sql") {
+			return nil
+		}
+	}
+	return fmt.Errorf("migration %s: the file that it adds to is missing", path)
+}
+
+func readMigration(files fs.FS, path, name, suffix string) (migration, error) {
+	text, err := fs.ReadFile(files, path)
+	if err != nil {
+		return migration{}, fmt.Errorf("read: %w", err)
+	}
+	number, _, _ := strings.Cut(name, "_")
+	version, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return migration{}, fmt.Errorf("name %s: a migration is named 0001_what.sql: %w", name, err)
+	}
+	if strings.Contains(name, ".contract-") && needs(name, version) >= version {
+		return migration{}, fmt.Errorf("name %s: a contraction names an earlier migration, as in 0003_what.contract-0002.sql", name)
+	}
+	addition, err := fs.ReadFile(files, strings.TrimSuffix(path, ".sql")+suffix)
+	switch {
+	case err == nil:
+		// A comment at the end of the first must not swallow the second.
+		text = append(append(text, "\n;\n"...), addition...)
+	case !errors.Is(err, fs.ErrNotExist):
+		return migration{}, fmt.Errorf("read: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return migration{version: version, name: name, text: string(text), checksum: hex.EncodeToString(sum[:])}, nil
 }

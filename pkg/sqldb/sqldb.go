@@ -4,12 +4,19 @@
 // The SQL that callers pass is the portable subset that SQLite and Postgres
 // both run: ids are text, times are bigint microseconds, JSON is text,
 // placeholders are $1, $2, …; "insert … on conflict … returning" is there,
-// now() and arrays are not. Constraints are immediate, never deferred.
+// now() and arrays are not. Constraints are immediate, never deferred. Text is
+// valid UTF-8 without NUL, which Postgres refuses.
 //
-// SQLite is the one engine today. It has a single writer: concurrent writes
-// are queued to it and committed in groups, each in its own savepoint, so
-// that many callers share the cost of one commit and none suffers from
-// another's failure. Reads run beside it on connections of their own.
+// SQLite has a single writer: concurrent writes are queued to it and
+// committed in groups, each in its own savepoint, so that many callers share
+// the cost of one commit and none suffers from another's failure. Reads run
+// beside it on connections of their own.
+//
+// Postgres runs each read and write in a transaction of a pooled connection.
+// Nothing lasts longer than the transaction, neither settings nor locks, so
+// that a pooler may sit between which gives each transaction another
+// connection (PgBouncer, Supavisor, Neon's); see [Config] for what such a
+// pooler needs.
 package sqldb
 
 import (
@@ -26,25 +33,56 @@ import (
 
 // The defaults of [Config].
 const (
-	DefaultReaders     = 4
-	DefaultQueue       = 1024
-	DefaultBatch       = 128
-	DefaultBusyTimeout = 5 * time.Second
+	DefaultReaders          = 4
+	DefaultQueue            = 1024
+	DefaultBatch            = 128
+	DefaultBusyTimeout      = 5 * time.Second
+	DefaultConnections      = 10
+	DefaultLifetime         = 30 * time.Minute
+	DefaultIdleTime         = 5 * time.Minute
+	DefaultStatementTimeout = 30 * time.Second
+	DefaultConnectTimeout   = 5 * time.Second
 )
 
 // Config says which database to open and how much it may do at once. Zero
 // fields take the defaults above.
 type Config struct {
-	// URL names the database: "sqlite:" and a file's path. See [FileURL].
+	// URL names the database: "sqlite:" and a file's path (see [FileURL]), or
+	// a Postgres URL, postgres://user:password@host:port/database?….
+	//
+	// The parameters of a Postgres URL are those of libpq, and of pgx:
+	// default_query_exec_mode=exec does without named prepared statements, for
+	// poolers that do not keep them (pgbouncer=true means the same);
+	// simple_protocol does without the extended protocol too.
+	// pool_max_conns, pool_max_conn_lifetime and pool_max_conn_idle_time
+	// override Connections, Lifetime and IdleTime.
 	URL string
-	// Readers is how many reads run at once; more wait.
+
+	// Readers is how many reads of SQLite run at once; more wait.
 	Readers int
-	// Queue is how many writes may wait for the writer; more block their callers.
+	// Queue is how many writes may wait for SQLite's writer; more block their callers.
 	Queue int
-	// Batch is how many writes one commit holds at most.
+	// Batch is how many writes one commit of SQLite holds at most.
 	Batch int
-	// BusyTimeout is how long to wait for another process that holds the write lock.
+	// BusyTimeout is how long to wait for another process that holds SQLite's write lock.
 	BusyTimeout time.Duration
+
+	// Connections is how many connections to Postgres are open at most; more
+	// transactions wait.
+	Connections int
+	// Lifetime is after how long a connection to Postgres is replaced, a
+	// little less or more, so that a fleet follows a failover or a change of
+	// address without all replacing theirs at once.
+	Lifetime time.Duration
+	// IdleTime is after how long without use a connection to Postgres is closed.
+	IdleTime time.Duration
+	// StatementTimeout is how long Postgres works on one statement, or waits
+	// for a lock or a free connection, at most; a context's deadline that is
+	// nearer counts instead.
+	StatementTimeout time.Duration
+	// ConnectTimeout is how long connecting to Postgres takes at most, unless
+	// the URL has connect_timeout.
+	ConnectTimeout time.Duration
 }
 
 // FileURL returns the [Config] URL of a SQLite file.
@@ -54,12 +92,18 @@ const sqliteScheme = "sqlite:"
 
 // Func is the body of a read or write. It must use the ctx and tx it is
 // given, must not keep tx, and must not call the DB again: a write would wait
-// for itself. Returning an error undoes everything it wrote.
+// for itself. Returning an error undoes everything it wrote, and after the
+// error of a statement it must return one.
+//
+// A write's Func may be called again from the beginning, after all that it
+// wrote was undone, when Postgres found it in the way of another: what it
+// leaves in variables around it, it sets and does not add to.
 type Func func(ctx context.Context, tx *Tx) error
 
 // DB is an open database. All methods are safe for concurrent use.
 type DB struct {
-	engine engine
+	engine  engine
+	notices []string
 
 	mu      sync.RWMutex
 	closed  bool
@@ -70,41 +114,70 @@ type DB struct {
 // synced write has reached the disk when it returns; another one survives the
 // end of the process, but perhaps not of the machine's power.
 type engine interface {
-	read(ctx context.Context, fn Func) error
-	write(ctx context.Context, synced bool, fn Func) error
+	read(ctx context.Context, b bounds, fn Func) error
+	write(ctx context.Context, b bounds, synced bool, fn Func) error
+	dialect() dialect
 	close() error
+}
+
+// dialect is what migrations must know of a product.
+type dialect struct {
+	// suffix ends the names of migration files that only this product runs.
+	suffix string
+	// hasTable is a query with a row when there is a table of the name $1.
+	hasTable string
 }
 
 // ErrClosed is returned, as a Transient fault, by a DB that was closed.
 var ErrClosed = errors.New("sqldb: the database is closed")
 
-// Open opens the database, creating a SQLite file (mode 0600) that is not
-// there; its directory must exist. The caller closes the DB.
+// Open opens the database: a SQLite file, which is created (mode 0600) when
+// it is not there, in a directory that must exist; or a Postgres database,
+// which must exist and answer. What is wrong with the settings, a refused
+// password or an unknown database is an Invalid fault that says so without
+// the password; a server that cannot be reached is a Transient one. The caller
+// closes the DB.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
 	cfg = cfg.withDefaults()
-	path, ok := strings.CutPrefix(cfg.URL, sqliteScheme)
-	if !ok || path == "" {
-		return nil, fault.Invalidf("invalid_database_url", "the database URL %q is not known; use %s<path of a file>", redact(cfg.URL), sqliteScheme)
+	if path, ok := strings.CutPrefix(cfg.URL, sqliteScheme); ok && path != "" {
+		e, err := openSQLite(ctx, path, cfg)
+		if err != nil {
+			return nil, fmt.Errorf("open sqlite database: %w", err)
+		}
+		return &DB{engine: e}, nil
 	}
-	e, err := openSQLite(ctx, path, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("open sqlite database: %w", err)
+	if isPostgres(cfg.URL) {
+		e, notices, err := openPostgres(ctx, cfg)
+		if err != nil {
+			return nil, fmt.Errorf("open postgres database: %w", err)
+		}
+		return &DB{engine: e, notices: notices}, nil
 	}
-	return &DB{engine: e}, nil
+	return nil, fault.Invalidf("invalid_database_url",
+		"the database URL %q is not known; use %s<path of a file> or postgres://user:password@host:port/database", redact(cfg.URL), sqliteScheme)
 }
 
 func (c Config) withDefaults() Config {
-	if c.Readers <= 0 {
-		c.Readers = DefaultReaders
+	for _, f := range []struct {
+		field *int
+		value int
+	}{
+		{&c.Readers, DefaultReaders}, {&c.Queue, DefaultQueue}, {&c.Batch, DefaultBatch}, {&c.Connections, DefaultConnections},
+	} {
+		if *f.field <= 0 {
+			*f.field = f.value
+		}
 	}
-	if c.Queue <= 0 {
-		c.Queue = DefaultQueue
-	}
-	if c.Batch <= 0 {
-		c.Batch = DefaultBatch
-	}
-	if c.BusyTimeout <= 0 {
-		c.BusyTimeout = DefaultBusyTimeout
+	for _, f := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.BusyTimeout, DefaultBusyTimeout}, {&c.Lifetime, DefaultLifetime}, {&c.IdleTime, DefaultIdleTime},
+		{&c.StatementTimeout, DefaultStatementTimeout}, {&c.ConnectTimeout, DefaultConnectTimeout},
+	} {
+		if *f.field <= 0 {
+			*f.field = f.value
+		}
 	}
 	return c
 }
@@ -118,42 +191,57 @@ func redact(raw string) string {
 	return u.Redacted()
 }
 
-// Read runs fn on one snapshot of the database. Writing in it fails.
-func (db *DB) Read(ctx context.Context, fn Func) error {
-	if err := db.enter(); err != nil {
-		return err
-	}
-	defer db.running.Done()
-	return db.engine.read(ctx, fn)
-}
+// Notices returns what the operator should know about the database as it was
+// found when it was opened, such as a role that row-level security does not
+// bind. Each is a sentence for the log.
+func (db *DB) Notices() []string { return db.notices }
+
+// Read runs fn on one snapshot of the database. Writing in it fails. Rows of
+// tables that have tenants need a scope, see [DB.Tenant].
+func (db *DB) Read(ctx context.Context, fn Func) error { return db.doRead(ctx, bounds{}, fn) }
 
 // Write runs fn in a transaction of its own and returns when it is committed
 // or undone. It survives the end of the process; after a loss of power the
 // last moments may be missing, though never in part. A ctx that ends before
 // fn starts makes Write return at once, and fn never runs; once it runs,
-// statements after the end of ctx fail and fn is undone.
+// statements after the end of ctx fail and fn is undone. Rows of tables that
+// have tenants need a scope, see [DB.Tenant].
 //
-// fn runs on the goroutine that serves all writers: it holds up the others
-// for as long as it takes, so it computes nothing that could be computed
-// before. It must not call [runtime.Goexit], as testing's FailNow does. A
-// panic in it is undone and continues in the caller of Write.
+// On SQLite fn runs on the goroutine that serves all writers: it holds up the
+// others for as long as it takes, so it computes nothing that could be
+// computed before. It must not call [runtime.Goexit], as testing's FailNow
+// does. A panic in it is undone and continues in the caller of Write.
+//
+// On Postgres writes run beside each other and see what others have committed
+// before each statement (read committed); a write that decides by what it
+// has read takes a lock ([Scope.Alone]) or compares when it writes. Every
+// commit is synced. When the connection is lost while committing, nobody
+// knows the outcome: the error is Transient, and repeating must be harmless.
 func (db *DB) Write(ctx context.Context, fn Func) error {
-	return db.doWrite(ctx, false, fn)
+	return db.doWrite(ctx, bounds{}, false, fn)
 }
 
 // WriteSynced is [DB.Write] for what was promised to somebody: when it
-// returns, the write has reached the disk. It costs one fsync, which the
-// writes committed together share.
+// returns, the write has reached the disk. On SQLite it costs one fsync, which
+// the writes committed together share.
 func (db *DB) WriteSynced(ctx context.Context, fn Func) error {
-	return db.doWrite(ctx, true, fn)
+	return db.doWrite(ctx, bounds{}, true, fn)
 }
 
-func (db *DB) doWrite(ctx context.Context, synced bool, fn Func) error {
+func (db *DB) doRead(ctx context.Context, b bounds, fn Func) error {
 	if err := db.enter(); err != nil {
 		return err
 	}
 	defer db.running.Done()
-	return db.engine.write(ctx, synced, fn)
+	return db.engine.read(ctx, b, fn)
+}
+
+func (db *DB) doWrite(ctx context.Context, b bounds, synced bool, fn Func) error {
+	if err := db.enter(); err != nil {
+		return err
+	}
+	defer db.running.Done()
+	return db.engine.write(ctx, b, synced, fn)
 }
 
 // Ready returns nil when the database answers.

@@ -99,7 +99,7 @@ func openPool(path string, cfg Config, size int, pragmas ...string) (*sql.DB, er
 	return pool, nil
 }
 
-func (e *sqliteEngine) read(ctx context.Context, fn Func) (err error) {
+func (e *sqliteEngine) read(ctx context.Context, _ bounds, fn Func) (err error) {
 	var s *session
 	select {
 	case s = <-e.readers:
@@ -119,8 +119,12 @@ func (e *sqliteEngine) read(ctx context.Context, fn Func) (err error) {
 	return fn(ctx, &Tx{s: s})
 }
 
-func (e *sqliteEngine) write(ctx context.Context, synced bool, fn Func) error {
+func (e *sqliteEngine) write(ctx context.Context, _ bounds, synced bool, fn Func) error {
 	return e.writer.do(ctx, synced, fn)
+}
+
+func (e *sqliteEngine) dialect() dialect {
+	return dialect{suffix: ".sqlite.sql", hasTable: "select 1 from sqlite_master where type = 'table' and name = $1"}
 }
 
 func (e *sqliteEngine) close() error {

@@ -11,38 +11,49 @@ import (
 // constants of the program, or come in a few sizes, so that it is not met.
 const maxStatements = 512
 
-// Tx runs statements inside a [DB.Read] or [DB.Write]. It is for one
-// goroutine. Errors are classified.
+// Tx runs statements inside a read or write. It is for one goroutine. Errors
+// are classified.
 type Tx struct {
-	s *session
+	s statements
+}
+
+// statements is what a database product does with single statements.
+type statements interface {
+	exec(ctx context.Context, query string, args []any) (int64, error)
+	execAll(ctx context.Context, query string, rows [][]any) error
+	// one returns sql.ErrNoRows when there is none.
+	one(ctx context.Context, query string, args, dest []any) error
+	// query also returns what to call when the rows are closed; before that,
+	// it stops the statement.
+	query(ctx context.Context, query string, args []any) (*sql.Rows, func(), error)
+	script(ctx context.Context, text string) error
+	classify(err error) error
 }
 
 // Exec runs a statement and returns how many rows it changed.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	stmt, err := tx.s.prepare(ctx, query) //nolint:sqlclosecheck // the session keeps and closes it
-	if err != nil {
-		return 0, err
+	n, err := tx.s.exec(ctx, query, args)
+	return n, tx.s.classify(err)
+}
+
+// ExecAll runs a statement once for each list of arguments, in order, and
+// fails with the first that fails. It is for many: Postgres is asked once for
+// all of them, without waiting for each answer.
+func (tx *Tx) ExecAll(ctx context.Context, query string, rows [][]any) error {
+	if len(rows) == 0 {
+		return nil
 	}
-	res, err := stmt.ExecContext(detach(ctx), args...)
-	if err != nil {
-		return 0, classify(err)
-	}
-	n, err := res.RowsAffected()
-	return n, classify(err)
+	return tx.s.classify(tx.s.execAll(ctx, query, rows))
 }
 
 // One scans the first row of a query into dest and reports whether there was one.
 func (tx *Tx) One(ctx context.Context, query string, args []any, dest ...any) (bool, error) {
-	stmt, err := tx.s.prepare(ctx, query) //nolint:sqlclosecheck // the session keeps and closes it
-	if err != nil {
-		return false, err
-	}
-	err = stmt.QueryRowContext(detach(ctx), args...).Scan(dest...)
+	err := tx.s.one(ctx, query, args, dest)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
 	if err != nil {
-		return false, classify(err)
+		return false, tx.s.classify(err)
 	}
 	return true, nil
 }
@@ -51,20 +62,21 @@ func (tx *Tx) One(ctx context.Context, query string, args []any, dest ...any) (b
 const cancelEvery = 64
 
 // Each calls row for every row of a query, in order, until row fails. Scan
-// copies the row's columns to its arguments; it may be called once for each row.
+// copies the row's columns to its arguments; it may be called once for each
+// row. Row must not use the Tx: the query has not ended.
 func (tx *Tx) Each(ctx context.Context, query string, args []any, row func(scan func(dest ...any) error) error) (err error) {
-	stmt, err := tx.s.prepare(ctx, query) //nolint:sqlclosecheck // the session keeps and closes it
+	rows, stop, err := tx.s.query(ctx, query, args)
 	if err != nil {
-		return err
-	}
-	rows, err := stmt.QueryContext(detach(ctx), args...)
-	if err != nil {
-		return classify(err)
+		return tx.s.classify(err)
 	}
 	defer func() {
-		if closeErr := rows.Close(); closeErr != nil && err == nil {
-			err = classify(closeErr)
+		if err != nil {
+			stop() // Before the close, which would read what is left.
 		}
+		if closeErr := rows.Close(); closeErr != nil && err == nil {
+			err = tx.s.classify(closeErr)
+		}
+		stop()
 	}()
 	for n := 1; rows.Next(); n++ {
 		if err := row(rows.Scan); err != nil {
@@ -74,13 +86,12 @@ func (tx *Tx) Each(ctx context.Context, query string, args []any, row func(scan 
 			return classify(ctx.Err())
 		}
 	}
-	return classify(rows.Err())
+	return tx.s.classify(rows.Err())
 }
 
 // script runs several statements, separated by semicolons, without preparing them.
 func (tx *Tx) script(ctx context.Context, text string) error {
-	_, err := tx.s.conn.ExecContext(detach(ctx), text)
-	return classify(err)
+	return tx.s.classify(tx.s.script(ctx, text))
 }
 
 // detach takes the end of ctx away from a single statement. SQLite answers an
@@ -104,6 +115,51 @@ func newSession(ctx context.Context, pool *sql.DB) (*session, error) {
 	}
 	return &session{conn: conn, stmts: make(map[string]*sql.Stmt)}, nil
 }
+
+func (s *session) exec(ctx context.Context, query string, args []any) (int64, error) {
+	stmt, err := s.prepare(ctx, query) //nolint:sqlclosecheck // the session keeps and closes it
+	if err != nil {
+		return 0, err
+	}
+	res, err := stmt.ExecContext(detach(ctx), args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+func (s *session) execAll(ctx context.Context, query string, rows [][]any) error {
+	for _, args := range rows {
+		if _, err := s.exec(ctx, query, args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) one(ctx context.Context, query string, args, dest []any) error {
+	stmt, err := s.prepare(ctx, query) //nolint:sqlclosecheck // the session keeps and closes it
+	if err != nil {
+		return err
+	}
+	return stmt.QueryRowContext(detach(ctx), args...).Scan(dest...)
+}
+
+func (s *session) query(ctx context.Context, query string, args []any) (*sql.Rows, func(), error) {
+	stmt, err := s.prepare(ctx, query) //nolint:sqlclosecheck // the session keeps and closes it
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err := stmt.QueryContext(detach(ctx), args...) //nolint:sqlclosecheck // the caller closes them
+	return rows, func() {}, err
+}
+
+func (s *session) script(ctx context.Context, text string) error {
+	_, err := s.conn.ExecContext(detach(ctx), text)
+	return err
+}
+
+func (s *session) classify(err error) error { return classify(err) }
 
 func (s *session) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 	if err := ctx.Err(); err != nil {
