@@ -139,10 +139,10 @@ func Score(fusion embed.Fusion, foreign bool, candidates []Candidate) {
 	for i := range candidates {
 		c := &candidates[i]
 		if c.KeywordRank > 0 {
-			k.include(c.Keyword)
+			k = k.with(c.Keyword)
 		}
 		if c.DenseRank > 0 {
-			d.include(c.Dense)
+			d = d.with(c.Dense)
 		}
 	}
 	measure := interval.share
@@ -168,14 +168,14 @@ type interval struct {
 	some            bool
 }
 
-func (r *interval) include(score float64) {
+func (r interval) with(score float64) interval {
 	switch {
 	case math.IsNaN(score):
+		return r
 	case !r.some:
-		*r = interval{score, score, true}
-	default:
-		r.least, r.greatest = min(r.least, score), max(r.greatest, score)
+		return interval{score, score, true}
 	}
+	return interval{min(r.least, score), max(r.greatest, score), true}
 }
 
 // share returns s as a share of the greatest score. Where no score is

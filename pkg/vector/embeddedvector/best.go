@@ -11,7 +11,7 @@ const (
 	// reserve times the limit is how many candidates a best gathers before it
 	// drops all but the limit: selecting seldom, among many, costs less for
 	// each than keeping a heap in order.
-	reserve = 4
+	reserve = 3
 	// buckets of a selection, and how few candidates are sorted instead.
 	buckets   = 128
 	fewSorted = 24
@@ -105,8 +105,12 @@ func (b *best) shrink() {
 // The rest of the list is lost.
 func (b *best) part(list []found, limit int) (above, within int) {
 	least, most := list[0].score, list[0].score
-	for i := range list {
-		least, most = min(least, list[i].score), max(most, list[i].score)
+	for i := range list { // scores are numbers: min and max would ask whether they are
+		if score := list[i].score; score < least {
+			least = score
+		} else if score > most {
+			most = score
+		}
 	}
 	// Subtracting and multiplying round, but never change an order.
 	width := (buckets - 1) / (most - least)

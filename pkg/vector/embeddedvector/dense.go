@@ -25,16 +25,10 @@ type block struct {
 	from, to uint32
 }
 
-// scanner is one goroutine's share of a scan, and its memory.
-type scanner struct {
-	best best
-	dots [blockRows]int32
-}
-
 // dense returns the best chunks by cosine, in no order: an exact scan of the
 // high planes, then an exact score for the best of them.
 func (r *run) dense(ctx context.Context, depth int) (*best, error) {
-	r.blocks = r.blocks[:0]
+	r.blocks, r.dots = r.blocks[:0], sized(r.dots, r.chunks)
 	for i := range r.pieces {
 		size := uint32(r.pieces[i].size())
 		for from := uint32(0); from < size; from += blockRows {
@@ -54,21 +48,21 @@ func (r *run) dense(ctx context.Context, depth int) (*best, error) {
 	return b, nil
 }
 
-// cosine scores a chunk that has a vector, exactly.
+// cosine scores a chunk that has a vector and was scanned, exactly.
 func (r *run) cosine(f found) float64 {
 	p := &r.pieces[f.piece]
-	return r.question.cosine(p.row(p.high, f.chunk), p.row(p.low, f.chunk), p.scales[f.chunk])
+	return r.question.refine(r.dots[p.chunkBase+int(f.chunk)], p.row(p.low, f.chunk), p.scales[f.chunk])
 }
 
 // scan returns the best rows of the blocks by coarse score, in no order.
 func (r *run) scan(ctx context.Context, limit int) []found {
 	count := min(runtime.GOMAXPROCS(0), maxScanners, 1+r.chunks*len(r.question.steps)/parallelWork)
 	for len(r.scanners) < count {
-		r.scanners = append(r.scanners, new(scanner))
+		r.scanners = append(r.scanners, new(best))
 	}
 	scanners := r.scanners[:count]
 	for _, s := range scanners {
-		s.best.start(r, limit)
+		s.start(r, limit)
 	}
 	if count == 1 {
 		for _, at := range r.blocks {
@@ -77,7 +71,7 @@ func (r *run) scan(ctx context.Context, limit int) []found {
 			}
 			r.scanBlock(scanners[0], at)
 		}
-		return scanners[0].best.result()
+		return scanners[0].result()
 	}
 	var next atomic.Int64
 	var wait sync.WaitGroup
@@ -89,20 +83,20 @@ func (r *run) scan(ctx context.Context, limit int) []found {
 		})
 	}
 	wait.Wait()
-	all := &scanners[0].best
+	all := scanners[0]
 	for _, other := range scanners[1:] {
-		for _, f := range other.best.result() {
+		for _, f := range other.result() {
 			all.offer(f)
 		}
 	}
 	return all.result()
 }
 
-func (r *run) scanBlock(s *scanner, at block) {
+func (r *run) scanBlock(s *best, at block) {
 	p := &r.pieces[at.piece]
-	dots := s.dots[:at.to-at.from]
+	dots := r.dots[p.chunkBase+int(at.from) : p.chunkBase+int(at.to)]
 	dotRows(r.question.steps, p.high[int(at.from)*p.stride:int(at.to)*p.stride], dots)
-	floor := float32(s.best.floor())
+	floor := float32(s.floor())
 	scales := p.scales[at.from:at.to]
 	for i, dot := range dots {
 		scale := scales[i]
@@ -114,8 +108,8 @@ func (r *run) scanBlock(s *scanner, at block) {
 		if !r.sees(p, p.owner[chunk]) {
 			continue
 		}
-		if s.best.offer(found{score: float64(score), piece: at.piece, chunk: chunk}) {
-			floor = float32(s.best.floor())
+		if s.offer(found{score: float64(score), piece: at.piece, chunk: chunk}) {
+			floor = float32(s.floor())
 		}
 	}
 }

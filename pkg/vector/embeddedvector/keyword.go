@@ -2,6 +2,7 @@ package embeddedvector
 
 import (
 	"context"
+	"math"
 
 	"github.com/ragbus/ragbus/pkg/lexical"
 )
@@ -72,11 +73,11 @@ func (h holdings) add(weight float32) {
 }
 
 func (r *run) topScores(b *best) {
-	floor := float32(0)
+	floor := float32(math.SmallestNonzeroFloat32)
 	for i := range r.pieces {
 		p := &r.pieces[i]
 		for chunk, score := range r.scores[p.chunkBase : p.chunkBase+p.size()] {
-			if score == 0 || score < floor || !r.sees(p, p.owner[chunk]) {
+			if score < floor || !r.sees(p, p.owner[chunk]) {
 				continue
 			}
 			if b.offer(found{score: float64(score), piece: int32(i), chunk: uint32(chunk)}) {

@@ -96,7 +96,9 @@ type run struct {
 	question question
 	unit     []float32
 	blocks   []block
-	scanners []*scanner
+	// dots of the high planes, by chunk.
+	dots     []int32
+	scanners []*best
 
 	union      []found
 	candidates []vector.Candidate
@@ -161,12 +163,16 @@ func (s *Store) endRun(r *run) {
 }
 
 func zeroed[T any](s []T, n int) []T {
+	s = sized(s, n)
+	clear(s)
+	return s
+}
+
+func sized[T any](s []T, n int) []T {
 	if cap(s) < n {
 		return make([]T, n)
 	}
-	s = s[:n]
-	clear(s)
-	return s
+	return s[:n]
 }
 
 // sees reports whether the document of a piece is live and the caller may see

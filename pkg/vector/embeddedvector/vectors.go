@@ -119,10 +119,16 @@ func reuseQuestion(steps []int16, unit, v []float32) (question, []float32) {
 
 // cosine scores one row of the planes with all the precision they have.
 func (q question) cosine(high, low []int8, scale float32) float64 {
-	var coarse, fine [1]int32
+	var coarse [1]int32
 	dotRows(q.steps, high, coarse[:])
+	return q.refine(coarse[0], low, scale)
+}
+
+// refine is cosine for a row whose high plane was multiplied already.
+func (q question) refine(coarse int32, low []int8, scale float32) float64 {
+	var fine [1]int32
 	dotRows(q.steps, low, fine[:])
-	return (float64(coarse[0]) + float64(fine[0])/lowSteps) * float64(q.scale) * float64(scale)
+	return (float64(coarse) + float64(fine[0])/lowSteps) * float64(q.scale) * float64(scale)
 }
 
 func dotRowsGeneric(query []int16, rows []int8, out []int32) {
