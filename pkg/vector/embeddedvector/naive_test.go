@@ -97,7 +97,7 @@ func naive(c *collection, q vector.Query, terms []lexical.Term) []vector.Hit {
 			high, low := p.row(p.high, uint32(chunk)), p.row(p.low, uint32(chunk))
 			if p.scales[chunk] != noVector {
 				dot := make([]int32, 1)
-				dotRowsGeneric(asked.steps, high, dot)
+				dotRows(asked.steps, high, dot)
 				s.coarse = float32(dot[0]) * p.scales[chunk] * asked.scale
 				s.Dense = new(float64)
 				*s.Dense = asked.cosine(high, low, p.scales[chunk])
