@@ -172,8 +172,11 @@ func (c Config) withDefaults() Config {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&c.BusyTimeout, DefaultBusyTimeout}, {&c.Lifetime, DefaultLifetime}, {&c.IdleTime, DefaultIdleTime},
-		{&c.StatementTimeout, DefaultStatementTimeout}, {&c.ConnectTimeout, DefaultConnectTimeout},
+		{&c.BusyTimeout, DefaultBusyTimeout},
+		{&c.Lifetime, DefaultLifetime},
+		{&c.IdleTime, DefaultIdleTime},
+		{&c.StatementTimeout, DefaultStatementTimeout},
+		{&c.ConnectTimeout, DefaultConnectTimeout},
 	} {
 		if *f.field <= 0 {
 			*f.field = f.value

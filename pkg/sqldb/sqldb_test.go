@@ -44,6 +44,21 @@ func openItems(tb testing.TB) *sqldb.DB {
 	return db
 }
 
+// onBoth runs a test on an empty table of items, in SQLite and in Postgres.
+func onBoth(t *testing.T, test func(t *testing.T, db *sqldb.DB)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, openItems(t))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		db := openWith(t, sqldb.Config{URL: postgres.Database(t)})
+		migrateItems(t, db)
+		test(t, db)
+	})
+}
+
 func migrateItems(tb testing.TB, db *sqldb.DB) {
 	tb.Helper()
 	files := fstest.MapFS{"m/0001_items.sql": {Data: []byte(itemsSchema)}}
@@ -150,40 +165,44 @@ func TestTheFileIsPrivate(t *testing.T) {
 
 func TestAReadSeesOneSnapshot(t *testing.T) {
 	t.Parallel()
-	db := openItems(t)
-	err := db.Read(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-		var before, after int
-		if _, err := tx.One(ctx, "select count(*) from items", nil, &before); err != nil {
-			return err
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		t.Helper()
+		err := db.Read(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			var before, after int
+			if _, err := tx.One(ctx, "select count(*) from items", nil, &before); err != nil {
+				return err
+			}
+			if err := put(ctx, db, "x", 1); err != nil {
+				return err
+			}
+			if _, err := tx.One(ctx, "select count(*) from items", nil, &after); err != nil {
+				return err
+			}
+			if before != after {
+				t.Errorf("saw %d rows, then %d", before, after)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if err := put(ctx, db, "x", 1); err != nil {
-			return err
+		if count(t, db) != 1 {
+			t.Error("the next read does not see the write")
 		}
-		if _, err := tx.One(ctx, "select count(*) from items", nil, &after); err != nil {
-			return err
-		}
-		if before != after {
-			t.Errorf("saw %d rows, then %d", before, after)
-		}
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if count(t, db) != 1 {
-		t.Error("the next read does not see the write")
-	}
 }
 
 func TestAReadCannotWrite(t *testing.T) {
 	t.Parallel()
-	db := openItems(t)
-	if err := db.Read(t.Context(), insert("x", 1)); !fault.Is(err, fault.Permanent) {
-		t.Fatalf("got %v", err)
-	}
-	if count(t, db) != 0 {
-		t.Error("it was written")
-	}
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		t.Helper()
+		if err := db.Read(t.Context(), insert("x", 1)); !fault.Is(err, fault.Permanent) {
+			t.Fatalf("got %v", err)
+		}
+		if count(t, db) != 0 {
+			t.Error("it was written")
+		}
+	})
 }
 
 func TestReadersWaitForAFreeOneWithTheirContext(t *testing.T) {
@@ -227,20 +246,22 @@ func TestAPanicInAReadLeavesTheReaderUsable(t *testing.T) {
 
 func TestALongReadEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	db := openItems(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	err := db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		query := "with recursive n (i) as (select 1 union all select i + 1 from n where i < 100000000) select i from n"
-		return tx.Each(ctx, query, nil, func(scan func(...any) error) error {
-			cancel()
-			var i int
-			return scan(&i)
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		err := db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+			query := "with recursive n (i) as (select 1 union all select i + 1 from n where i < 100000000) select i from n"
+			return tx.Each(ctx, query, nil, func(scan func(...any) error) error {
+				cancel()
+				var i int
+				return scan(&i)
+			})
 		})
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
 	})
-	if !errors.Is(err, context.Canceled) {
-		t.Fatalf("got %v", err)
-	}
 }
 
 func TestCloseWaitsForWhatIsQueuedAndRefusesMore(t *testing.T) {
@@ -282,23 +303,25 @@ func TestCloseWaitsForWhatIsQueuedAndRefusesMore(t *testing.T) {
 
 func TestErrorsAreClassified(t *testing.T) {
 	t.Parallel()
-	db := openItems(t)
-	if err := put(t.Context(), db, "x", 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := put(t.Context(), db, "x", 1); !errors.Is(err, sqldb.ErrUnique) || !fault.Is(err, fault.Permanent) {
-		t.Errorf("a key that exists: %v", err)
-	}
-	if err := put(t.Context(), db, "y", -1); errors.Is(err, sqldb.ErrUnique) || !fault.Is(err, fault.Permanent) {
-		t.Errorf("a check that fails: %v", err)
-	}
-	syntax := func(ctx context.Context, tx *sqldb.Tx) error {
-		_, err := tx.Exec(ctx, "insert wrongly")
-		return err
-	}
-	if err := db.Write(t.Context(), syntax); !fault.Is(err, fault.Permanent) {
-		t.Errorf("a statement that is wrong: %v", err)
-	}
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		t.Helper()
+		if err := put(t.Context(), db, "x", 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := put(t.Context(), db, "x", 1); !errors.Is(err, sqldb.ErrUnique) || !fault.Is(err, fault.Permanent) {
+			t.Errorf("a key that exists: %v", err)
+		}
+		if err := put(t.Context(), db, "y", -1); errors.Is(err, sqldb.ErrUnique) || !fault.Is(err, fault.Permanent) {
+			t.Errorf("a check that fails: %v", err)
+		}
+		syntax := func(ctx context.Context, tx *sqldb.Tx) error {
+			_, err := tx.Exec(ctx, "insert wrongly")
+			return err
+		}
+		if err := db.Write(t.Context(), syntax); !fault.Is(err, fault.Permanent) {
+			t.Errorf("a statement that is wrong: %v", err)
+		}
+	})
 }
 
 func TestAnotherProcessWithTheLockIsTransient(t *testing.T) {
@@ -329,17 +352,19 @@ func TestAnotherProcessWithTheLockIsTransient(t *testing.T) {
 
 func TestManyStatementsAreForgottenInTime(t *testing.T) {
 	t.Parallel()
-	db := openItems(t)
-	err := db.Read(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-		for i := range 1200 {
-			var got int
-			if _, err := tx.One(ctx, fmt.Sprintf("select %d", i), nil, &got); err != nil || got != i {
-				return fmt.Errorf("select %d: got %d, %w", i, got, err)
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		t.Helper()
+		err := db.Read(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			for i := range 1200 {
+				var got int
+				if _, err := tx.One(ctx, fmt.Sprintf("select %d", i), nil, &got); err != nil || got != i {
+					return fmt.Errorf("select %d: got %d, %w", i, got, err)
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -17,20 +17,22 @@ import (
 
 func TestAFailedWriteLeavesNothing(t *testing.T) {
 	t.Parallel()
-	db := openItems(t)
-	wanted := errors.New("changed my mind")
-	err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-		if err := insert("x", 1)(ctx, tx); err != nil {
-			return err
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		t.Helper()
+		wanted := errors.New("changed my mind")
+		err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			if err := insert("x", 1)(ctx, tx); err != nil {
+				return err
+			}
+			return wanted
+		})
+		if !errors.Is(err, wanted) {
+			t.Fatalf("got %v", err)
 		}
-		return wanted
+		if n := count(t, db); n != 0 {
+			t.Errorf("%d rows are there", n)
+		}
 	})
-	if !errors.Is(err, wanted) {
-		t.Fatalf("got %v", err)
-	}
-	if n := count(t, db); n != 0 {
-		t.Errorf("%d rows are there", n)
-	}
 }
 
 // block keeps the writer busy until the returned function is called, so that
@@ -56,53 +58,55 @@ func block(t *testing.T, db *sqldb.DB) (release func()) {
 
 func TestOneFailureInAGroupHurtsNobodyElse(t *testing.T) {
 	t.Parallel()
-	db := openItems(t)
-	release := block(t, db)
-	const writers = 60
-	errs := make([]error, writers)
-	var wg sync.WaitGroup
-	for i := range writers {
-		wg.Go(func() {
-			defer func() {
-				if p := recover(); p != nil {
-					errs[i] = fmt.Errorf("panic: %v", p)
-				}
-			}()
-			errs[i] = db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-				if err := insert(fmt.Sprintf("item-%d", i), int64(i))(ctx, tx); err != nil {
-					return err
-				}
-				switch i % 3 {
-				case 1:
-					return insert("bad", -1)(ctx, tx)
-				case 2:
-					panic("boom")
-				}
-				return nil
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		t.Helper()
+		release := block(t, db)
+		const writers = 60
+		errs := make([]error, writers)
+		var wg sync.WaitGroup
+		for i := range writers {
+			wg.Go(func() {
+				defer func() {
+					if p := recover(); p != nil {
+						errs[i] = fmt.Errorf("panic: %v", p)
+					}
+				}()
+				errs[i] = db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+					if err := insert(fmt.Sprintf("item-%d", i), int64(i))(ctx, tx); err != nil {
+						return err
+					}
+					switch i % 3 {
+					case 1:
+						return insert("bad", -1)(ctx, tx)
+					case 2:
+						panic("boom")
+					}
+					return nil
+				})
 			})
-		})
-	}
-	release()
-	wg.Wait()
-	for i, err := range errs {
-		switch i % 3 {
-		case 0:
-			if err != nil {
-				t.Errorf("write %d: %v", i, err)
-			}
-		case 1:
-			if !fault.Is(err, fault.Permanent) {
-				t.Errorf("write %d: got %v, want the check to fail", i, err)
-			}
-		case 2:
-			if err == nil || err.Error() != "panic: boom" {
-				t.Errorf("write %d: got %v, want its panic", i, err)
+		}
+		release()
+		wg.Wait()
+		for i, err := range errs {
+			switch i % 3 {
+			case 0:
+				if err != nil {
+					t.Errorf("write %d: %v", i, err)
+				}
+			case 1:
+				if !fault.Is(err, fault.Permanent) {
+					t.Errorf("write %d: got %v, want the check to fail", i, err)
+				}
+			case 2:
+				if err == nil || err.Error() != "panic: boom" {
+					t.Errorf("write %d: got %v, want its panic", i, err)
+				}
 			}
 		}
-	}
-	if n := count(t, db); n != writers/3 {
-		t.Errorf("%d rows are there, want %d", n, writers/3)
-	}
+		if n := count(t, db); n != writers/3 {
+			t.Errorf("%d rows are there, want %d", n, writers/3)
+		}
+	})
 }
 
 func TestAQueuedWriteIsAbandonedWithItsContext(t *testing.T) {
@@ -125,71 +129,75 @@ func TestAQueuedWriteIsAbandonedWithItsContext(t *testing.T) {
 
 func TestACancelledWriteIsUndoneAndSparesItsGroup(t *testing.T) {
 	t.Parallel()
-	db := openItems(t)
-	release := block(t, db)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var wg sync.WaitGroup
-	var cancelled error
-	others := make([]error, 20)
-	wg.Go(func() {
-		cancelled = db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-			if err := insert("half", 1)(ctx, tx); err != nil {
-				return err
-			}
-			cancel()
-			return insert("other half", 1)(ctx, tx)
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		t.Helper()
+		release := block(t, db)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var wg sync.WaitGroup
+		var cancelled error
+		others := make([]error, 20)
+		wg.Go(func() {
+			cancelled = db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+				if err := insert("half", 1)(ctx, tx); err != nil {
+					return err
+				}
+				cancel()
+				return insert("other half", 1)(ctx, tx)
+			})
 		})
+		for i := range others {
+			wg.Go(func() { others[i] = put(t.Context(), db, fmt.Sprint("other-", i), 1) })
+		}
+		release()
+		wg.Wait()
+		if !errors.Is(cancelled, context.Canceled) {
+			t.Errorf("got %v", cancelled)
+		}
+		if err := errors.Join(others...); err != nil {
+			t.Error(err)
+		}
+		if n := count(t, db); n != len(others) {
+			t.Errorf("%d rows are there, want %d", n, len(others))
+		}
 	})
-	for i := range others {
-		wg.Go(func() { others[i] = put(t.Context(), db, fmt.Sprint("other-", i), 1) })
-	}
-	release()
-	wg.Wait()
-	if !errors.Is(cancelled, context.Canceled) {
-		t.Errorf("got %v", cancelled)
-	}
-	if err := errors.Join(others...); err != nil {
-		t.Error(err)
-	}
-	if n := count(t, db); n != len(others) {
-		t.Errorf("%d rows are there, want %d", n, len(others))
-	}
 }
 
 // SQLite answers an interrupted write by undoing the whole transaction.
 func TestAContextThatEndsInAStatementSparesItsGroup(t *testing.T) {
 	t.Parallel()
-	db := openItems(t)
-	release := block(t, db)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var wg sync.WaitGroup
-	others := make([]error, 10)
-	for i := range others {
-		wg.Go(func() { others[i] = put(t.Context(), db, fmt.Sprint("other-", i), 1) })
-	}
-	wg.Go(func() {
-		err := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-			time.AfterFunc(2*time.Millisecond, cancel)
-			_, err := tx.Exec(ctx, "insert into items with recursive n (i) as (select 1 union all select i + 1 from n where i < 100000) select 'long-' || i, i from n")
-			if err != nil {
-				return err
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		t.Helper()
+		release := block(t, db)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var wg sync.WaitGroup
+		others := make([]error, 10)
+		for i := range others {
+			wg.Go(func() { others[i] = put(t.Context(), db, fmt.Sprint("other-", i), 1) })
+		}
+		wg.Go(func() {
+			err := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+				time.AfterFunc(2*time.Millisecond, cancel)
+				_, err := tx.Exec(ctx, "insert into items with recursive n (i) as (select 1 union all select i + 1 from n where i < 100000) select 'long-' || i, i from n")
+				if err != nil {
+					return err
+				}
+				return insert("after", 1)(ctx, tx)
+			})
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
 			}
-			return insert("after", 1)(ctx, tx)
 		})
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v", err)
+		release()
+		wg.Wait()
+		if err := errors.Join(others...); err != nil {
+			t.Error(err)
+		}
+		if n := count(t, db); n != len(others) {
+			t.Errorf("%d rows are there, want %d", n, len(others))
 		}
 	})
-	release()
-	wg.Wait()
-	if err := errors.Join(others...); err != nil {
-		t.Error(err)
-	}
-	if n := count(t, db); n != len(others) {
-		t.Errorf("%d rows are there, want %d", n, len(others))
-	}
 }
 
 func TestAFullQueueWaitsNoLongerThanItsContext(t *testing.T) {

@@ -42,7 +42,7 @@ func (s *Store) History(ctx context.Context, c conversation.Caller, conversation
 	if n <= 0 {
 		return nil, nil
 	}
-	err = s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = s.db.Tenant(c.Tenant).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		var seq int64
 		found, err := tx.One(ctx, selectSeq, []any{c.Tenant, c.Owner, beforeID, conversationID}, &seq)
 		if err != nil {
@@ -78,7 +78,7 @@ func (s *Store) Turns(ctx context.Context, c conversation.Caller, conversationID
 	if before <= 0 {
 		before = math.MaxInt64
 	}
-	err = s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = s.db.Tenant(c.Tenant).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		if _, err := loadConversation(ctx, tx, c, conversationID); err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func (s *Store) Turns(ctx context.Context, c conversation.Caller, conversationID
 
 // Unfinished implements [conversation.Store].
 func (s *Store) Unfinished(ctx context.Context, t time.Time, limit int) (turns []conversation.Turn, err error) {
-	err = s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = s.db.AllTenants().Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		turns, err = readTurns(ctx, tx, selectUnfinished, true, t.UnixMicro(), clampLimit(limit))
 		return err
 	})
@@ -110,8 +110,9 @@ const (
 	selectConversations = "select " + conversationColumns + ` from conversations
 		where tenant = $1 and owner = $2 and (updated_at, id) < ($3, $4) order by updated_at desc, id desc limit $5`
 	deleteConversation = "delete from conversations where tenant = $1 and owner = $2 and id = $3"
-	// A slice at a time, so that a chat never waits for all of it.
-	purgeConversations = `delete from conversations where (tenant, owner, id) in
+	// A slice at a time, so that a chat never waits for all of it. The time is
+	// compared twice: the second comparison sees what was used meanwhile.
+	purgeConversations = `delete from conversations where updated_at < $1 and (tenant, owner, id) in
 		(select tenant, owner, id from conversations where updated_at < $1 order by updated_at limit $2)`
 	purgeSlice = 32
 )
@@ -143,7 +144,7 @@ func loadConversation(ctx context.Context, tx *sqldb.Tx, c conversation.Caller, 
 
 // Conversation implements [conversation.Store].
 func (s *Store) Conversation(ctx context.Context, c conversation.Caller, id string) (v conversation.Conversation, err error) {
-	err = s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = s.db.Tenant(c.Tenant).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		v, err = loadConversation(ctx, tx, c, id)
 		return err
 	})
@@ -160,7 +161,7 @@ func (s *Store) Conversations(ctx context.Context, c conversation.Caller, limit 
 		return nil, "", err
 	}
 	limit = clampLimit(limit)
-	err = s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = s.db.Tenant(c.Tenant).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		return tx.Each(ctx, selectConversations, []any{c.Tenant, c.Owner, before, beforeID, limit + 1}, func(scan func(...any) error) error {
 			v, err := scanConversation(scan)
 			list = append(list, v)
@@ -204,7 +205,7 @@ func badCursor() error {
 
 // Delete implements [conversation.Store].
 func (s *Store) Delete(ctx context.Context, c conversation.Caller, id string) error {
-	err := s.db.WriteSynced(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := s.db.Tenant(c.Tenant).WriteSynced(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		n, err := tx.Exec(ctx, deleteConversation, c.Tenant, c.Owner, id)
 		if err == nil && n == 0 {
 			err = noConversation()
@@ -222,7 +223,7 @@ func (s *Store) Purge(ctx context.Context, t time.Time) (int, error) {
 	total := 0
 	for {
 		var n int64
-		err := s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		err := s.db.AllTenants().Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
 			n, err = tx.Exec(ctx, purgeConversations, t.UnixMicro(), purgeSlice)
 			return err
 		})

@@ -55,7 +55,9 @@ func (s *Store) Accept(ctx context.Context, q conversation.Question) (turn conve
 		q.ConversationID = begunBy(q)
 	}
 	q.AskedAt, q.Deadline = fromMicros(q.AskedAt.UnixMicro()), fromMicros(q.Deadline.UnixMicro())
-	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	// The same question may come twice at once.
+	turns := s.db.Tenant(q.Tenant).Alone("chat", q.ID)
+	err = turns.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		known, err := load(ctx, tx, q.Caller, q.ID)
 		if err != nil {
 			return err
@@ -128,7 +130,7 @@ func (s *Store) Finish(ctx context.Context, c conversation.Caller, a conversatio
 	if err != nil {
 		return conversation.Answer{}, err
 	}
-	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = s.db.Tenant(c.Tenant).Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		fresh, err := tx.One(ctx, finishTurn, []any{c.Tenant, c.Owner, a.ID, string(a.Status), text, sources}, &a.ConversationID)
 		if err != nil || fresh {
 			return err
@@ -152,7 +154,7 @@ func (s *Store) Finish(ctx context.Context, c conversation.Caller, a conversatio
 // Get implements [conversation.Store].
 func (s *Store) Get(ctx context.Context, c conversation.Caller, id string) (conversation.Turn, error) {
 	var turn conversation.Turn
-	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := s.db.Tenant(c.Tenant).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		known, err := load(ctx, tx, c, id)
 		if err != nil {
 			return err

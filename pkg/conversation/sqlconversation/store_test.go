@@ -11,13 +11,21 @@ import (
 	"github.com/ragbus/ragbus/pkg/conversation/conversationtest"
 	"github.com/ragbus/ragbus/pkg/conversation/sqlconversation"
 	"github.com/ragbus/ragbus/pkg/sqldb"
+	"github.com/ragbus/ragbus/pkg/sqldb/postgrestest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+var postgres postgrestest.Server
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Around(m)) }
 
 func openDB(tb testing.TB) *sqldb.DB {
 	tb.Helper()
-	db, err := sqldb.Open(tb.Context(), sqldb.Config{URL: sqldb.FileURL(filepath.Join(tb.TempDir(), "ragbus.db"))})
+	return openURL(tb, sqldb.FileURL(filepath.Join(tb.TempDir(), "ragbus.db")))
+}
+
+func openURL(tb testing.TB, url string) *sqldb.DB {
+	tb.Helper()
+	db, err := sqldb.Open(tb.Context(), sqldb.Config{URL: url})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -31,7 +39,12 @@ func openDB(tb testing.TB) *sqldb.DB {
 
 func open(tb testing.TB) *sqlconversation.Store {
 	tb.Helper()
-	store, err := sqlconversation.Open(tb.Context(), openDB(tb))
+	return openOn(tb, openDB(tb))
+}
+
+func openOn(tb testing.TB, db *sqldb.DB) *sqlconversation.Store {
+	tb.Helper()
+	store, err := sqlconversation.Open(tb.Context(), db)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -41,6 +54,14 @@ func open(tb testing.TB) *sqlconversation.Store {
 func TestContract(t *testing.T) {
 	t.Parallel()
 	conversationtest.Run(t, func(t *testing.T) conversation.Store { return open(t) })
+}
+
+func TestContractOnPostgres(t *testing.T) {
+	t.Parallel()
+	conversationtest.Run(t, func(t *testing.T) conversation.Store {
+		t.Helper()
+		return openOn(t, openURL(t, postgres.Database(t)))
+	})
 }
 
 func TestTheCatalogMayShareTheDatabase(t *testing.T) {
