@@ -28,7 +28,7 @@ func (s *Store) Accept(ctx context.Context, u catalog.Upload) (corpus.Document, 
 		doc     corpus.Document
 		outcome catalog.Outcome
 	)
-	err := s.db.WriteSynced(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := s.alone(u.Tenant, u.ID).WriteSynced(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		r, err := load(ctx, tx, u.Tenant, u.ID)
 		if err != nil {
 			return err

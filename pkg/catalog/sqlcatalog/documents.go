@@ -32,7 +32,7 @@ func clampLimit(n int) int {
 // Get implements [catalog.Store].
 func (s *Store) Get(ctx context.Context, scope corpus.Scope, id string) (corpus.Document, error) {
 	var doc corpus.Document
-	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := s.db.Tenant(scope.Tenant()).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		r, err := seen(ctx, tx, scope, id)
 		if err != nil {
 			return err
@@ -46,7 +46,7 @@ func (s *Store) Get(ctx context.Context, scope corpus.Scope, id string) (corpus.
 // Document implements [catalog.Store].
 func (s *Store) Document(ctx context.Context, tenant, id string) (corpus.Document, error) {
 	var doc corpus.Document
-	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := s.db.Tenant(tenant).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		r, err := load(ctx, tx, tenant, id)
 		if err != nil {
 			return err
@@ -63,7 +63,7 @@ func (s *Store) Document(ctx context.Context, tenant, id string) (corpus.Documen
 // BlobKey implements [catalog.Store].
 func (s *Store) BlobKey(ctx context.Context, scope corpus.Scope, id string) (string, error) {
 	var key string
-	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := s.db.Tenant(scope.Tenant()).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		r, err := seen(ctx, tx, scope, id)
 		if err != nil {
 			return err
@@ -94,7 +94,7 @@ func (s *Store) List(ctx context.Context, q catalog.Query) (docs []corpus.Docume
 	}
 	limit := clampLimit(q.Limit)
 	text, args := listStatement(q, before, beforeID, limit+1)
-	err = s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = s.db.Tenant(q.Scope.Tenant()).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		return tx.Each(ctx, text, args, func(scan func(...any) error) error {
 			r, err := scanRow(scan)
 			if err != nil {
@@ -251,7 +251,7 @@ func (s *Store) changeSeen(ctx context.Context, scope corpus.Scope, id, what str
 	change func(ctx context.Context, tx *sqldb.Tx, r *row) error,
 ) (corpus.Document, error) {
 	var doc corpus.Document
-	err := s.db.WriteSynced(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := s.alone(scope.Tenant(), id).WriteSynced(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		r, err := seen(ctx, tx, scope, id)
 		if err != nil {
 			return err

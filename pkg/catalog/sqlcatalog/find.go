@@ -18,7 +18,7 @@ const selectLiveChunks = `select c.document, c.version, c.ordinal, c.page, c.cha
 // ListChunks implements [catalog.Store].
 func (s *Store) ListChunks(ctx context.Context, scope corpus.Scope, id string, after, limit int) ([]corpus.Chunk, error) {
 	var chunks []corpus.Chunk
-	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := s.db.Tenant(scope.Tenant()).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		if _, err := seen(ctx, tx, scope, id); err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (s *Store) Find(ctx context.Context, scope corpus.Scope, refs []corpus.Chun
 	if len(f.ids) == 0 {
 		return nil, nil
 	}
-	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := s.db.Tenant(scope.Tenant()).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		if err := s.findDocuments(ctx, tx, f); err != nil {
 			return err
 		}

@@ -264,10 +264,12 @@ func savePrincipals(ctx context.Context, tx *sqldb.Tx, r *row) error {
 	if acl == nil {
 		acl = []string{corpus.Public}
 	}
-	for _, p := range acl {
-		if _, err := tx.Exec(ctx, insertPrincipal, r.Tenant, r.ID, p); err != nil {
-			return fmt.Errorf("replace principals: %w", err)
-		}
+	rows := make([][]any, len(acl))
+	for i, p := range acl {
+		rows[i] = []any{r.Tenant, r.ID, p}
+	}
+	if err := tx.ExecAll(ctx, insertPrincipal, rows); err != nil {
+		return fmt.Errorf("replace principals: %w", err)
 	}
 	return nil
 }

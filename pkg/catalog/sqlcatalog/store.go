@@ -43,6 +43,17 @@ func Open(ctx context.Context, db *sqldb.DB) (*Store, error) {
 // Ready implements [catalog.Store].
 func (s *Store) Ready(ctx context.Context) error { return s.db.Ready(ctx) }
 
+// alone is the scope of a change of one document: what the change reads of it
+// holds until it is done.
+func (s *Store) alone(tenant, id string) sqldb.Scope {
+	return s.db.Tenant(tenant).Alone("document", id)
+}
+
+// vectorsOf is the kind of the lock that keeps a cached vector from being
+// dropped while another document begins to use it. It is taken after the
+// document's.
+const vectorsOf = "vectors of tenant"
+
 func notFound() error {
 	return fault.NotFoundf("document_not_found", "there is no such document")
 }

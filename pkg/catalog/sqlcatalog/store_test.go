@@ -12,9 +12,12 @@ import (
 	"github.com/ragbus/ragbus/pkg/catalog/sqlcatalog"
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/sqldb"
+	"github.com/ragbus/ragbus/pkg/sqldb/postgrestest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+var postgres postgrestest.Server
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Around(m)) }
 
 func open(tb testing.TB) *sqlcatalog.Store {
 	tb.Helper()
@@ -23,7 +26,12 @@ func open(tb testing.TB) *sqlcatalog.Store {
 
 func openFile(tb testing.TB, path string) *sqlcatalog.Store {
 	tb.Helper()
-	db, err := sqldb.Open(tb.Context(), sqldb.Config{URL: sqldb.FileURL(path)})
+	return openURL(tb, sqldb.FileURL(path))
+}
+
+func openURL(tb testing.TB, url string) *sqlcatalog.Store {
+	tb.Helper()
+	db, err := sqldb.Open(tb.Context(), sqldb.Config{URL: url})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -44,6 +52,14 @@ func TestContract(t *testing.T) {
 	catalogtest.Run(t, func(t *testing.T) catalogtest.Store { return open(t) })
 }
 
+func TestContractOnPostgres(t *testing.T) {
+	t.Parallel()
+	catalogtest.Run(t, func(t *testing.T) catalogtest.Store {
+		t.Helper()
+		return openURL(t, postgres.Database(t))
+	})
+}
+
 // twoProcesses writes with one store and searches with another on the same
 // database, which share no memory.
 type twoProcesses struct {
@@ -62,5 +78,14 @@ func TestSearchesOfAnotherProcess(t *testing.T) {
 		t.Helper()
 		path := filepath.Join(t.TempDir(), "catalog.db")
 		return twoProcesses{Store: openFile(t, path), searches: openFile(t, path)}
+	})
+}
+
+func TestContractAmongProcessesOnPostgres(t *testing.T) {
+	t.Parallel()
+	catalogtest.Run(t, func(t *testing.T) catalogtest.Store {
+		t.Helper()
+		url := postgres.Database(t)
+		return twoProcesses{Store: openURL(t, url), searches: openURL(t, url)}
 	})
 }

@@ -45,8 +45,9 @@ func (s *Store) SweepVersions(ctx context.Context, ref catalog.Ref) error {
 // returns, a slice at a time, and every slice behind the fence.
 func (s *Store) sweep(ctx context.Context, ref catalog.Ref, state corpus.Status, keep func(*row) (string, int64)) error {
 	states := []corpus.Status{state}
+	turn := s.alone(ref.Tenant, ref.ID).Alone(vectorsOf, "")
 	for more := true; more; {
-		_, err := s.advance(ctx, ref, "sweep document", states, func(ctx context.Context, tx *sqldb.Tx, r *row) error {
+		_, err := advanceIn(ctx, turn, ref, "sweep document", states, func(ctx context.Context, tx *sqldb.Tx, r *row) error {
 			version, generation := keep(r)
 			dropped, err := tx.Exec(ctx, dropChunks, r.Tenant, r.ID, version, sliceSize)
 			if err != nil {
@@ -115,7 +116,9 @@ const (
 // Stalled implements [catalog.Store].
 func (s *Store) Stalled(ctx context.Context, before time.Time, limit int) ([]corpus.Document, error) {
 	var docs []corpus.Document
-	err := s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	// Sweepers take turns, so that each gets other documents.
+	err := s.db.AllTenants().Alone("sweep", "").Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		docs = nil
 		var stalled []*row
 		err := tx.Each(ctx, selectStalled, []any{before.UnixMicro(), clampLimit(limit)}, func(scan func(...any) error) error {
 			r, err := scanRow(scan)
@@ -149,7 +152,7 @@ const (
 // StaleBlobs implements [catalog.Store].
 func (s *Store) StaleBlobs(ctx context.Context, ref catalog.Ref) ([]string, error) {
 	var keys []string
-	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := s.db.Tenant(ref.Tenant).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		r, err := fenced(ctx, tx, ref, corpus.Accepted, corpus.Extracting, corpus.Embedding, corpus.Indexed, corpus.Failed, corpus.Deleting, corpus.Deleted)
 		if err != nil {
 			return err

@@ -17,7 +17,7 @@ import (
 // Vectors implements [catalog.VectorCache].
 func (s *Store) Vectors(ctx context.Context, tenant, profile string, hashes []string) (map[string][]float32, error) {
 	known := make(map[string][]float32, len(hashes))
-	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := s.db.Tenant(tenant).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		for len(hashes) > 0 {
 			slice := hashes[:min(len(hashes), maxLookup)]
 			hashes = hashes[len(slice):]
@@ -72,19 +72,23 @@ func (s *Store) PutVectors(ctx context.Context, ref catalog.Ref, profile string,
 		raw[hash] = encodeVector(v)
 	}
 	hashes := slices.Sorted(maps.Keys(raw))
+	turn := s.alone(ref.Tenant, ref.ID).Beside(vectorsOf, "")
 	for done := false; !done; {
 		slice := hashes[:min(len(hashes), sliceSize)]
 		hashes = hashes[len(slice):]
 		done = len(hashes) == 0
-		_, err := s.advance(ctx, ref, "remember vectors", []corpus.Status{corpus.Embedding, corpus.Indexed},
+		_, err := advanceIn(ctx, turn, ref, "remember vectors", []corpus.Status{corpus.Embedding, corpus.Indexed},
 			func(ctx context.Context, tx *sqldb.Tx, r *row) error {
-				for _, hash := range slice {
-					if _, err := tx.Exec(ctx, insertVector, r.Tenant, profile, hash, raw[hash]); err != nil {
-						return fmt.Errorf("insert vector: %w", err)
-					}
-					if _, err := tx.Exec(ctx, insertUse, r.Tenant, r.ID, profile, hash, r.Generation); err != nil {
-						return fmt.Errorf("insert use of a vector: %w", err)
-					}
+				inserts, uses := make([][]any, len(slice)), make([][]any, len(slice))
+				for i, hash := range slice {
+					inserts[i] = []any{r.Tenant, profile, hash, raw[hash]}
+					uses[i] = []any{r.Tenant, r.ID, profile, hash, r.Generation}
+				}
+				if err := tx.ExecAll(ctx, insertVector, inserts); err != nil {
+					return fmt.Errorf("insert vectors: %w", err)
+				}
+				if err := tx.ExecAll(ctx, insertUse, uses); err != nil {
+					return fmt.Errorf("insert uses of vectors: %w", err)
 				}
 				return nil
 			})

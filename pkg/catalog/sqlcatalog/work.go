@@ -13,8 +13,15 @@ import (
 // advance moves the document that ref names, when it is in one of the states.
 func (s *Store) advance(ctx context.Context, ref catalog.Ref, what string, states []corpus.Status,
 	move func(ctx context.Context, tx *sqldb.Tx, r *row) error,
+) (*row, error) {
+	return advanceIn(ctx, s.alone(ref.Tenant, ref.ID), ref, what, states, move)
+}
+
+// advanceIn is advance in a scope, which is alone with the document.
+func advanceIn(ctx context.Context, turn sqldb.Scope, ref catalog.Ref, what string, states []corpus.Status,
+	move func(ctx context.Context, tx *sqldb.Tx, r *row) error,
 ) (r *row, err error) {
-	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = turn.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		if r, err = fenced(ctx, tx, ref, states...); err != nil {
 			return err
 		}
@@ -69,14 +76,15 @@ func (s *Store) PutChunks(ctx context.Context, ref catalog.Ref, chunks []corpus.
 }
 
 func putChunks(ctx context.Context, tx *sqldb.Tx, r *row, chunks []corpus.Chunk) error {
-	for _, c := range chunks {
+	rows := make([][]any, len(chunks))
+	for i, c := range chunks {
 		if c.Ordinal < 0 || c.Tenant != r.Tenant || c.Document != r.ID || c.Version != r.SHA256 {
 			return fault.Permanentf("chunk_mismatch", "a chunk does not belong to the generation that is being extracted")
 		}
-		_, err := tx.Exec(ctx, insertChunk, r.Tenant, r.ID, r.SHA256, c.Ordinal, c.Page, c.CharStart, c.CharEnd, c.Section, c.Text)
-		if err != nil {
-			return fmt.Errorf("insert chunk: %w", err)
-		}
+		rows[i] = []any{r.Tenant, r.ID, r.SHA256, c.Ordinal, c.Page, c.CharStart, c.CharEnd, c.Section, c.Text}
+	}
+	if err := tx.ExecAll(ctx, insertChunk, rows); err != nil {
+		return fmt.Errorf("insert chunks: %w", err)
 	}
 	return nil
 }
@@ -124,11 +132,12 @@ func (s *Store) plan(ctx context.Context, tx *sqldb.Tx, r *row, x catalog.Extrac
 	if _, err := tx.Exec(ctx, dropBeyond, r.Tenant, r.ID, r.SHA256, x.Chunks); err != nil {
 		return fmt.Errorf("drop chunks beyond the last: %w", err)
 	}
-	for number, from := 0, 0; from < x.Chunks; number, from = number+1, from+catalog.BatchSize {
-		_, err := tx.Exec(ctx, insertBatch, r.Tenant, r.ID, r.Generation, number, from, min(from+catalog.BatchSize, x.Chunks))
-		if err != nil {
-			return fmt.Errorf("insert batch: %w", err)
-		}
+	var batches [][]any
+	for from := 0; from < x.Chunks; from += catalog.BatchSize {
+		batches = append(batches, []any{r.Tenant, r.ID, r.Generation, len(batches), from, min(from+catalog.BatchSize, x.Chunks)})
+	}
+	if err := tx.ExecAll(ctx, insertBatch, batches); err != nil {
+		return fmt.Errorf("insert batches: %w", err)
 	}
 	r.Status = corpus.Embedding
 	r.foundTitle, r.Chunks, r.Pages, r.Warnings = x.Title, x.Chunks, x.Pages, x.Warnings
@@ -153,7 +162,7 @@ func openBatches(ctx context.Context, tx *sqldb.Tx, r *row) ([]catalog.Batch, er
 
 // OpenBatches implements [catalog.Store].
 func (s *Store) OpenBatches(ctx context.Context, ref catalog.Ref) (open []catalog.Batch, err error) {
-	err = s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = s.db.Tenant(ref.Tenant).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		r, err := fenced(ctx, tx, ref, corpus.Embedding)
 		if err != nil {
 			return err
@@ -166,7 +175,7 @@ func (s *Store) OpenBatches(ctx context.Context, ref catalog.Ref) (open []catalo
 
 // Chunks implements [catalog.Store].
 func (s *Store) Chunks(ctx context.Context, ref catalog.Ref, b catalog.Batch) (doc corpus.Document, chunks []corpus.Chunk, err error) {
-	err = s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = s.db.Tenant(ref.Tenant).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		r, err := fenced(ctx, tx, ref, corpus.Embedding, corpus.Indexed)
 		if err != nil {
 			return err

@@ -17,7 +17,7 @@ begin
 			where table_schema = current_schema() and table_name = t and data_type = 'text');
 		execute format('alter table %I enable row level security, force row level security', t);
 		execute format('create policy tenants on %I using ('
-			'tenant = (select nullif(current_setting(''ragbus.tenant'', true), ''''))'
-			' or (select current_setting(''ragbus.all_tenants'', true)) = ''true'')', t);
+			'tenant = nullif(current_setting(''ragbus.tenant'', true), '''')'
+			' or current_setting(''ragbus.all_tenants'', true) = ''true'')', t);
 	end loop;
 end $$;

@@ -1,0 +1,61 @@
+package sqlcatalog_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ragbus/ragbus/pkg/catalog"
+	"github.com/ragbus/ragbus/pkg/catalog/sqlcatalog"
+	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/sqldb/postgrestest"
+)
+
+func TestRowLevelSecurityPartsTenants(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := openURL(t, url)
+	for _, tenant := range []string{"acme", "other"} {
+		fillTables(t, s, tenant)
+	}
+	want := "batches chunks document_blobs document_principals documents vector_uses vectors"
+	if tables := strings.Join(postgrestest.CheckTables(t, url), " "); tables != want {
+		t.Errorf("tables with tenants: %s", tables)
+	}
+	copied := "generation, status, collection, title, found_title, filename, source, media_type, bytes, sha256, blob_key, chunks, embedded, pages, " +
+		"failure, warnings, metadata, acl, live_version, created_at, updated_at, indexed_at, moved_at"
+	for table, insert := range map[string]string{
+		"documents": "insert into documents (tenant, id, " + copied + ") values ('third', 'd', 1, 'accepted', '', '', '', '', '', '', 1, '', '', " +
+			"0, 0, 0, null, '[]', '{}', null, '', 1, 1, 1, 1)",
+		"document_principals": "insert into document_principals values ('other', 'd', 'user:x')",
+		"document_blobs":      "insert into document_blobs values ('other', 'd', 'stolen')",
+		"chunks":              "insert into chunks values ('other', 'd', 'v', 0, 1, 1, 1, '', '')",
+		"batches":             "insert into batches values ('other', 'd', 9, 9, 9, 9, 0)",
+		"vectors":             "insert into vectors values ('other', 'p', 'h', '')",
+		"vector_uses":         "insert into vector_uses values ('other', 'd', 'p', 'h', 1)",
+	} {
+		postgrestest.CheckWall(t, url, table, "acme", insert)
+	}
+}
+
+// fillTables puts a row of a tenant into every table.
+func fillTables(t *testing.T, s *sqlcatalog.Store, tenant string) {
+	t.Helper()
+	doc, _, err := s.Accept(t.Context(), catalog.Upload{Tenant: tenant, ID: "d", Collection: "c", SHA256: "sha", BlobKey: "key"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := catalog.Ref{Tenant: tenant, ID: "d", Generation: doc.Generation}
+	if _, _, err := s.Begin(t.Context(), ref); err != nil {
+		t.Fatal(err)
+	}
+	chunk := corpus.Chunk{ChunkRef: corpus.ChunkRef{Tenant: tenant, Document: "d", Version: "sha"}, Text: "text"}
+	if err := s.PutChunks(t.Context(), ref, []corpus.Chunk{chunk}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Extracted(t.Context(), ref, catalog.Extraction{Chunks: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutVectors(t.Context(), ref, "profile", map[string][]float32{"hash": {1}}); err != nil {
+		t.Fatal(err)
+	}
+}
