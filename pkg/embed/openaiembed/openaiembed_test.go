@@ -1,0 +1,162 @@
+package openaiembed_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/ragbus/ragbus/pkg/embed"
+	"github.com/ragbus/ragbus/pkg/embed/embedtest"
+	"github.com/ragbus/ragbus/pkg/embed/embedtest/emulator"
+	"github.com/ragbus/ragbus/pkg/embed/openaiembed"
+	"github.com/ragbus/ragbus/pkg/embed/openaiembed/openaiembedtest"
+	"github.com/ragbus/ragbus/pkg/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
+
+func open(t *testing.T, cfg openaiembed.Config) embed.Embedder {
+	t.Helper()
+	e, err := openaiembed.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// start starts an emulator and returns its base URL.
+func start(t *testing.T, wire openaiembedtest.Wire) (*emulator.Server, string) {
+	t.Helper()
+	server := emulator.New(wire, nil)
+	h := httptest.NewServer(server)
+	t.Cleanup(h.Close)
+	return server, h.URL + "/v1/"
+}
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	embedtest.RunRemote(t, embedtest.Adapter{
+		Wire: openaiembedtest.Wire{}, SaysNoCredit: true,
+		Open: func(t *testing.T, s embedtest.Setup) embed.Embedder {
+			t.Helper()
+			cfg := openaiembed.Config{
+				APIKey: s.APIKey, Model: s.Model, BaseURL: s.BaseURL + "/v1", BatchTexts: s.BatchTexts, Concurrency: s.Concurrency, Timeout: s.Timeout,
+			}
+			if s.Model != "" {
+				cfg.Dimensions = 1536
+			}
+			return open(t, cfg)
+		},
+	})
+}
+
+func TestLocalServersPassTheContract(t *testing.T) {
+	t.Parallel()
+	embedtest.RunRemote(t, embedtest.Adapter{
+		Wire: openaiembedtest.Wire{Numbers: true, Dimensions: 384, TextTokens: 256, BatchTexts: 32}, SaysNoCredit: true,
+		Open: func(t *testing.T, s embedtest.Setup) embed.Embedder {
+			t.Helper()
+			if s.Model == "" {
+				s.Model = "all-minilm"
+			}
+			return open(t, openaiembed.Config{
+				APIKey: s.APIKey, Model: s.Model, Dimensions: 384, BaseURL: s.BaseURL + "/v1", BatchTexts: min(s.BatchTexts, 32), Concurrency: s.Concurrency, Timeout: s.Timeout,
+			})
+		},
+	})
+}
+
+func TestRequestOfAKnownModel(t *testing.T) {
+	t.Parallel()
+	server, url := start(t, openaiembedtest.Wire{})
+	e := open(t, openaiembed.Config{APIKey: emulator.Key, BaseURL: url, Dimensions: 256})
+	if _, err := e.Embed(t.Context(), embed.Query, []string{"a <b>", ""}); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"input":["a <b>","-"],"model":"text-embedding-3-small","dimensions":256,"encoding_format":"base64"}`
+	if got := canonical(t, server.Batches()[0].Body); got != canonical(t, []byte(want)) {
+		t.Errorf("sent %s, want %s", got, want)
+	}
+}
+
+func canonical(t *testing.T, body []byte) string {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal(body, &v); err != nil {
+		t.Fatal(err)
+	}
+	out, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(bytes.TrimSpace(out))
+}
+
+func TestALocalServerIsAskedForNoDimensionsAndNoKey(t *testing.T) {
+	t.Parallel()
+	server, url := start(t, openaiembedtest.Wire{Numbers: true, Dimensions: 768, Open: true})
+	e := open(t, openaiembed.Config{BaseURL: url, Model: "nomic-embed-text:latest", Dimensions: 768})
+	if _, err := e.Embed(t.Context(), embed.Query, []string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	got := server.Batches()[0]
+	if strings.Contains(string(got.Body), "dimensions") || got.Header.Get("Authorization") != "" {
+		t.Errorf("sent %s with authorization %q", got.Body, got.Header.Get("Authorization"))
+	}
+	if key := e.Profile().Key(); key != "openai-nomic-embed-text:latest-768" {
+		t.Errorf("the profile's key is %q", key)
+	}
+}
+
+// The SDK's client would read these; nothing but the configuration may count.
+func TestTheEnvironmentIsNotRead(t *testing.T) {
+	t.Setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/")
+	t.Setenv("OPENAI_API_KEY", "sk-of-the-environment")
+	t.Setenv("OPENAI_ORG_ID", "org-of-the-environment")
+	server, url := start(t, openaiembedtest.Wire{})
+	e := open(t, openaiembed.Config{APIKey: emulator.Key, BaseURL: url})
+	if _, err := e.Embed(t.Context(), embed.Query, []string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := server.Batches()[0].Header.Get("OpenAI-Organization"); got != "" {
+		t.Errorf("the organisation %q was sent", got)
+	}
+}
+
+func TestWrongConfigurationsAreToldAtOnce(t *testing.T) {
+	t.Parallel()
+	const key = "sk-secret\n"
+	_, err := openaiembed.New(openaiembed.Config{
+		APIKey: key, BaseURL: "ftp://user:hush@host/", Model: "text-embedding-3-small", Dimensions: 4000, Concurrency: -1,
+	})
+	for _, want := range []string{"API key", "base URL", "choose from 1 to 1536", "negative"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want it to tell of %q", err, want)
+		}
+	}
+	if err != nil && (strings.Contains(err.Error(), "sk-secret") || strings.Contains(err.Error(), "hush")) {
+		t.Errorf("the error holds a secret: %v", err)
+	}
+	for _, c := range []struct {
+		cfg  openaiembed.Config
+		want string
+	}{
+		{openaiembed.Config{}, "API key is missing"},
+		{openaiembed.Config{BaseURL: "http://localhost:11434/v1", Model: "bge-m3"}, "not known here"},
+		{openaiembed.Config{BaseURL: "http://localhost:11434/v1", Model: "two words", Dimensions: 3}, "no name"},
+	} {
+		if _, err := openaiembed.New(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: error %v, want %q", c.cfg, err, c.want)
+		}
+	}
+}
+
+func TestDefaultsAreTheCatalogs(t *testing.T) {
+	t.Parallel()
+	got := openaiembed.Config{APIKey: "k"}.WithDefaults()
+	if got.Model == "" || got.Dimensions == 0 || got.TextTokens == 0 || got.BatchTexts == 0 || got.BaseURL != openaiembed.DefaultBaseURL {
+		t.Errorf("defaults are %+v", got)
+	}
+}
