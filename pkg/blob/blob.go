@@ -1,6 +1,8 @@
-// Package blob keeps the bytes of documents in an object store: a directory
-// or memory today, through gocloud.dev/blob, whose other buckets fit in the
-// same place. blobtest is the contract suite.
+// Package blob keeps the bytes of documents in an object store, through
+// gocloud.dev/blob. A directory and memory are built in; natsblob adds the
+// object store of NATS and cloudblob those of S3, Google Cloud Storage and
+// Azure, each as an [Opener] that main passes to [Open], so that a program
+// links only what it can use. blobtest is the contract suite of all of them.
 package blob
 
 import (
@@ -10,28 +12,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"mime"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"time"
 
 	"gocloud.dev/blob"
-	"gocloud.dev/blob/fileblob"
-	"gocloud.dev/blob/memblob"
-	"gocloud.dev/gcerrors"
 
 	"github.com/ragbus/ragbus/pkg/fault"
 )
 
 // Store keeps blobs. All methods are safe for concurrent use by any number
 // of processes and return classified errors: a missing blob is a NotFound
-// fault "blob_not_found", a store that is away is Transient.
+// fault "blob_not_found", and whatever the store's operator can mend, a store
+// that is away ("blob_store_away"), a missing bucket ("blob_bucket_missing")
+// or refused credentials ("blob_store_denied"), is Transient: work waits for it.
 type Store struct {
-	bucket *blob.Bucket
+	backend Backend
 	// dir is the directory of a file store, else "".
 	dir string
 }
@@ -61,60 +58,17 @@ type Item struct {
 	ModTime time.Time
 }
 
-// FileURL returns the URL of a store in a directory.
-func FileURL(dir string) (string, error) {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("resolve blob directory: %w", err)
-	}
-	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}).String(), nil
-}
-
-// Open opens the store that the URL names: file:///directory, which is made
-// (mode 0700) when it is not there, or mem://, which every call makes anew.
-// The caller closes it.
-func Open(_ context.Context, rawURL string) (*Store, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, fault.Invalidf("invalid_blob_url", "the blob URL cannot be read").WithCause(err)
-	}
-	switch u.Scheme {
-	case "file":
-		return openDir(u)
-	case "mem":
-		return &Store{bucket: memblob.OpenBucket(nil)}, nil
-	}
-	return nil, fault.Invalidf("invalid_blob_url", "the blob URL %q is not known; use file:///directory or mem://", u.Redacted())
-}
-
-func openDir(u *url.URL) (*Store, error) {
-	dir := filepath.FromSlash(u.Path)
-	if u.Host != "" || !filepath.IsAbs(dir) {
-		return nil, fault.Invalidf("invalid_blob_url", "the blob URL %q names no absolute directory; use file:///directory", u.Redacted())
-	}
-	bucket, err := fileblob.OpenBucket(dir, &fileblob.Options{
-		CreateDir: true,
-		// Private: the files inside are not, and need not be.
-		DirFileMode: 0o700,
-		// A rename from another file system would fail.
-		NoTempDir: true,
-		// A sidecar is not written atomically: torn by a loss of power, it
-		// makes its blob unreadable. The catalog has what it would say.
-		Metadata: fileblob.MetadataDontWrite,
-	})
-	if err != nil {
-		return nil, fault.Invalidf("blob_store_unusable", "the blob directory cannot be used").WithCause(err)
-	}
-	return &Store{bucket: bucket, dir: dir}, nil
-}
-
 // Close closes the store.
 func (s *Store) Close() error {
-	if err := s.bucket.Close(); err != nil {
-		return fmt.Errorf("close blob store: %w", err)
+	if err := s.backend.Bucket.Close(); err != nil {
+		return fmt.Errorf("close blob store: %w", redacted(err))
 	}
 	return nil
 }
+
+// partSize is how much of an upload a cloud's driver holds in memory: the
+// smallest part that S3 takes. One part at a time: uploads come side by side.
+const partSize = 5 << 20
 
 // Put writes what r yields, in one pass with little memory, and returns its
 // size and digest. A blob is there whole or not at all: a body beyond
@@ -141,17 +95,19 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, opts PutOption
 	writing, abandon := context.WithCancel(ctx)
 	defer abandon()
 	var file *os.File
-	w, err := s.bucket.NewWriter(writing, key, &blob.WriterOptions{
-		ContentType: mediaType(opts.MediaType),
+	w, err := s.backend.Bucket.NewWriter(writing, key, &blob.WriterOptions{
+		ContentType:    mediaType(opts.MediaType),
+		BufferSize:     partSize,
+		MaxConcurrency: 1,
 		BeforeWrite: func(as func(any) bool) error {
 			as(&file)
 			return nil
 		},
 	})
 	if err != nil {
-		return Info{}, classify(err)
+		return Info{}, s.writeFault(err)
 	}
-	info, err = copyHashed(ctx, w, r, opts.MaxBytes)
+	info, err = s.copyHashed(ctx, w, r, opts.MaxBytes)
 	if err == nil && s.dir != "" {
 		err = syncFile(file)
 	}
@@ -162,7 +118,7 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, opts PutOption
 		return Info{}, err
 	}
 	if err := w.Close(); err != nil {
-		return Info{}, classify(err)
+		return Info{}, s.writeFault(err)
 	}
 	return info, s.syncDirs(key)
 }
@@ -184,7 +140,7 @@ func mediaType(declared string) string {
 // copySize is how much of a body is in memory.
 const copySize = 64 << 10
 
-func copyHashed(ctx context.Context, w io.Writer, r io.Reader, limit int64) (Info, error) {
+func (s *Store) copyHashed(ctx context.Context, w io.Writer, r io.Reader, limit int64) (Info, error) {
 	var (
 		info   Info
 		digest = sha256.New()
@@ -201,7 +157,7 @@ func copyHashed(ctx context.Context, w io.Writer, r io.Reader, limit int64) (Inf
 		}
 		digest.Write(buf[:n])
 		if _, err := w.Write(buf[:n]); err != nil {
-			return Info{}, classify(err)
+			return Info{}, s.writeFault(err)
 		}
 		if errors.Is(readErr, io.EOF) {
 			info.SHA256 = hex.EncodeToString(digest.Sum(nil))
@@ -237,19 +193,6 @@ func syncDir(path string) error {
 	return classify(errors.Join(d.Sync(), d.Close()))
 }
 
-// Get returns a reader of the blob, which the caller closes, and its size.
-// It reads until ctx ends.
-func (s *Store) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) {
-	if err := checkKey(key); err != nil {
-		return nil, Info{}, err
-	}
-	r, err := s.bucket.NewReader(ctx, toStored(key), nil)
-	if err != nil {
-		return nil, Info{}, fmt.Errorf("get blob: %w", classify(err))
-	}
-	return r, Info{Bytes: r.Size(), ModTime: r.ModTime()}, nil
-}
-
 // Delete removes a blob. One that is not there is no error.
 func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := checkKey(key); err != nil {
@@ -262,135 +205,44 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 }
 
 func (s *Store) remove(ctx context.Context, stored string) error {
-	err := s.bucket.Delete(ctx, stored)
-	if gcerrors.Code(err) == gcerrors.NotFound {
+	err := s.readFault(ctx, s.backend.Bucket.Delete(ctx, stored))
+	if fault.Is(err, fault.NotFound) {
 		return nil
 	}
-	return classify(err)
+	return err
 }
 
-// DeletePrefix removes every blob below a [Prefix] but keep, which may be "".
-// It also removes uploads that are written but not yet accepted; who must
-// spare those deletes by key, as the catalog lists them.
-func (s *Store) DeletePrefix(ctx context.Context, prefix, keep string) error {
-	for item, err := range s.List(ctx, prefix) {
-		if err != nil {
-			return err
-		}
-		if item.Key == keep {
-			continue
-		}
-		if err := s.Delete(ctx, item.Key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// List yields the blobs below a [Prefix], or below a tenant or all, in the
-// order of their keys, and stops after an error.
-func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Item, error] {
-	return func(yield func(Item, error) bool) {
-		for o, err := range s.objects(ctx, prefix) {
-			if err != nil {
-				yield(Item{}, err)
-				return
-			}
-			item := Item{Key: fromStored(o.Key), Bytes: o.Size, ModTime: o.ModTime}
-			// What is no key is a file that is being written.
-			if checkKey(item.Key) == nil && !yield(item, nil) {
-				return
-			}
-		}
-	}
-}
-
-func (s *Store) objects(ctx context.Context, prefix string) iter.Seq2[*blob.ListObject, error] {
-	return func(yield func(*blob.ListObject, error) bool) {
-		if err := checkPrefix(prefix); err != nil {
-			yield(nil, err)
-			return
-		}
-		objects := s.bucket.List(&blob.ListOptions{Prefix: toStored(prefix)})
-		for {
-			o, err := objects.Next(ctx)
-			if errors.Is(err, io.EOF) {
-				return
-			}
-			if err != nil {
-				yield(nil, fmt.Errorf("list blobs: %w", classify(err)))
-				return
-			}
-			if !yield(o, nil) {
-				return
-			}
-		}
-	}
-}
-
-// temporary is how gocloud's file bucket names what is not whole yet.
-const temporary = ".tmp"
-
-// Tidy removes what writers that were killed before now left half written,
-// and returns how much. Pass a time before which no living Put began. It
-// reads the whole listing.
-func (s *Store) Tidy(ctx context.Context, before time.Time) (int, error) {
-	removed := 0
-	if s.dir == "" {
-		return 0, nil
-	}
-	for o, err := range s.objects(ctx, root) {
-		if err != nil {
-			return removed, err
-		}
-		if !strings.HasSuffix(o.Key, temporary) || !o.ModTime.Before(before) {
-			continue
-		}
-		if err := s.remove(ctx, o.Key); err != nil {
-			return removed, fmt.Errorf("remove half-written blob: %w", err)
-		}
-		removed++
-	}
-	return removed, nil
-}
-
-// Ready returns nil when the store answers.
+// Ready returns nil when the bucket answers and may be listed. It fails with
+// an Invalid fault that names RAGBUS_BLOB_URL when somebody must change
+// something ("blob_store_denied", "blob_bucket_missing",
+// "invalid_blob_url"), else with a Transient one. It costs one request.
 func (s *Store) Ready(ctx context.Context) error {
-	if s.dir != "" {
-		// The bucket takes a directory that has vanished for an empty one.
-		if _, err := os.Stat(s.dir); err != nil {
-			return fmt.Errorf("blob store: %w", fault.As(fault.Transient, err))
-		}
-		return nil
-	}
-	ok, err := s.bucket.IsAccessible(ctx)
-	if err != nil {
-		return fmt.Errorf("blob store: %w", classify(err))
-	}
-	if !ok {
-		return fault.Transientf("blob_store_away", "the blob store does not answer")
-	}
-	return nil
-}
-
-// classify gives an error of gocloud or the file system its class.
-func classify(err error) error {
+	err := s.ready(ctx)
 	if err == nil {
 		return nil
 	}
-	if _, known := errors.AsType[*fault.Error](err); known {
-		return err
+	switch code, message := fault.Public(err); code {
+	case codeDenied, codeBucketMissing, codeURL:
+		return fmt.Errorf("blob store: %w", fault.New(fault.Invalid, code, message).WithCause(err))
 	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fault.Transientf("storage_full", "the server has no space left").WithCause(err)
+	return fmt.Errorf("blob store: %w", err)
+}
+
+func (s *Store) ready(ctx context.Context) error {
+	if s.dir != "" {
+		// The bucket takes a directory that has vanished for an empty one.
+		if _, err := os.Stat(s.dir); err != nil {
+			return fault.Transientf(codeAway, "the blob directory is away").WithCause(err)
+		}
+		return nil
 	}
-	switch gcerrors.Code(err) { //nolint:exhaustive // the others may pass
-	case gcerrors.NotFound:
-		return fault.NotFoundf("blob_not_found", "there is no such blob").WithCause(err)
-	case gcerrors.InvalidArgument, gcerrors.Unimplemented:
-		return fault.As(fault.Permanent, err)
-	case gcerrors.ResourceExhausted:
-		return fault.ThrottledFor(0, err)
+	if s.backend.Ready != nil {
+		return s.classify(s.backend.Ready(ctx))
 	}
-	return fault.As(fault.Transient, err)
+	// Not IsAccessible: it takes refused credentials for a missing bucket.
+	_, _, err := s.backend.Bucket.ListPage(ctx, blob.FirstPageToken, 1, nil)
+	if fault.Is(s.classify(err), fault.NotFound) {
+		return bucketMissing(err)
+	}
+	return s.classify(err)
 }
