@@ -25,6 +25,9 @@ type Caps struct {
 	Reopen func(t *testing.T, s vector.Store) vector.Store
 	// ScopedIDF is set when IDF counts only the collections searched.
 	ScopedIDF bool
+	// SharedIDF is set when IDF counts all tenants' points, dark ones too, which
+	// moves scores: a Qdrant server before 1.19 can do no better.
+	SharedIDF bool
 	// Tolerance is how far a cosine may be from the exact one.
 	Tolerance float64
 }

@@ -1,0 +1,394 @@
+package qdrantvector
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/qdrant/go-client/qdrant"
+
+	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/lexical"
+	"github.com/ragbus/ragbus/pkg/vector"
+)
+
+const (
+	// maxLimit is the greatest number of hits a query may ask for.
+	maxLimit = 200
+	// tieMargin is how many more hits are asked for than needed: the server
+	// cuts ties as it likes, this package by document and ordinal.
+	tieMargin = 32
+	// searchWidth is how many neighbours a graph search considers.
+	searchWidth = 256
+	// maxRounds bounds how often a search looks again because documents
+	// changed while it ran.
+	maxRounds = 6
+	// clockSkew is how far the clocks of two machines may be apart. A document
+	// that went live longer ago was whole before the search began.
+	clockSkew = 5 * time.Second
+)
+
+// Search implements [vector.Store]. It makes two requests: the legs, in one
+// batch, then the heads of the documents found and the cosines that are
+// missing, in another. Hits of a version that the head does not name are
+// dropped. A document that went live just now may have been found in part: the
+// search then looks again, knowing the heads from before, which no change that
+// comes later can make wrong within the grace.
+func (s *Store) Search(ctx context.Context, q vector.Query) ([]vector.Hit, error) {
+	_ = q.Scope.Tenant()
+	if err := s.checkQuery(&q); err != nil {
+		return nil, err
+	}
+	hits, err := s.search(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("search: %w", err)
+	}
+	return hits, nil
+}
+
+func (s *Store) checkQuery(q *vector.Query) error {
+	if q.Limit < 1 || q.Limit > maxLimit {
+		return fault.Invalidf("invalid_limit", "limit is %d; use 1 to %d", q.Limit, maxLimit).WithField("limit")
+	}
+	if len(q.Dense) > 0 {
+		if err := checkVector(q.Dense, s.cfg.Dimensions); err != nil {
+			return err
+		}
+	}
+	switch q.Mode {
+	case vector.Keyword:
+	case vector.Hybrid:
+		if len(q.Dense) == 0 {
+			q.Mode = vector.Keyword
+		}
+	case vector.Dense:
+		if len(q.Dense) == 0 {
+			return fault.Invalidf("invalid_vector", "a dense search needs a vector").WithField("dense")
+		}
+	default:
+		return fault.Invalidf("invalid_mode", "mode %q is not known; use hybrid, keyword or dense", q.Mode).WithField("mode")
+	}
+	return nil
+}
+
+// found is a hit with its point's id.
+type found struct {
+	vector.Hit
+	id *qdrant.PointId
+}
+
+// run is one search.
+type run struct {
+	*Store
+	query   vector.Query
+	terms   []lexical.Term
+	depth   int
+	foreign bool
+	// known are heads that were read before the legs of this round, by document.
+	known map[string]reading
+}
+
+// reading is a head and when it was asked for.
+type reading struct {
+	*head
+	at time.Time
+}
+
+func (s *Store) search(ctx context.Context, q vector.Query) ([]vector.Hit, error) {
+	r := &run{Store: s, query: q, depth: max(q.Limit, vector.Depth), known: make(map[string]reading)}
+	if q.Mode == vector.Hybrid {
+		r.depth = vector.Depth
+		foreign, err := s.foreign(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		r.foreign = foreign
+	}
+	if q.Mode != vector.Dense {
+		r.terms = s.words.Query(q.Text, lexical.AllLanguages)
+	}
+	if q.Mode == vector.Keyword && len(r.terms) == 0 {
+		return nil, ctx.Err() //nolint:wrapcheck // wrapped by the caller
+	}
+	for round := 1; ; round++ {
+		keyword, dense, err := r.legs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if len(keyword)+len(dense) == 0 {
+			return nil, nil
+		}
+		found := s.now()
+		heads, err := r.confirm(ctx, keyword, dense)
+		if err != nil {
+			return nil, err
+		}
+		keyword, dense, certain := r.settle(heads, keyword, dense, found)
+		if certain || round == maxRounds {
+			return r.rank(keyword, dense), nil
+		}
+	}
+}
+
+// legs asks both legs in one batch; a leg that is not wanted is empty.
+func (r *run) legs(ctx context.Context) (keyword, dense []found, err error) {
+	filter := visible(r.query)
+	for document, h := range r.known {
+		filter.MustNot = append(filter.MustNot, qdrant.NewFilterAsCondition(otherVersions(document, h.Live)))
+	}
+	limit := qdrant.PtrOf(uint64(r.depth + tieMargin)) //nolint:gosec // positive
+	payload := qdrant.NewWithPayloadInclude(documentKey, versionKey, ordinalKey, collectionKey)
+	var batch []*qdrant.QueryPoints
+	if len(r.terms) > 0 {
+		params, err := r.sparseParams()
+		if err != nil {
+			return nil, nil, err
+		}
+		batch = append(batch, &qdrant.QueryPoints{
+			CollectionName: r.names.alias, Query: sparseQuery(r.terms), Using: qdrant.PtrOf(sparseVector),
+			Filter: filter, Params: params, Limit: limit, WithPayload: payload,
+		})
+	}
+	if r.query.Mode != vector.Keyword {
+		batch = append(batch, &qdrant.QueryPoints{
+			CollectionName: r.names.alias, Query: qdrant.NewQueryDense(r.query.Dense), Using: qdrant.PtrOf(denseVector),
+			Filter: filter, Params: &qdrant.SearchParams{HnswEf: qdrant.PtrOf(uint64(searchWidth))}, Limit: limit, WithPayload: payload,
+		})
+	}
+	results, err := r.batch(ctx, batch)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(r.terms) > 0 {
+		keyword = r.leg(results[0].GetResult(), func(h *vector.Hit, score *float64) { h.Keyword = score })
+		results = results[1:]
+	}
+	if len(results) > 0 {
+		dense = r.leg(results[0].GetResult(), func(h *vector.Hit, score *float64) { h.Dense = score })
+	}
+	return keyword, dense, nil
+}
+
+// otherVersions matches the points of a document that are not of the version.
+func otherVersions(document, version string) *qdrant.Filter {
+	f := &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewMatchKeyword(documentKey, document)}}
+	if version != "" {
+		f.MustNot = []*qdrant.Condition{qdrant.NewMatchKeyword(versionKey, version)}
+	}
+	return f
+}
+
+func (r *run) sparseParams() (*qdrant.SearchParams, error) {
+	if !r.scopedIDF {
+		return nil, nil //nolint:nilnil // no parameters are not an error
+	}
+	return idfOver(&qdrant.Filter{Must: population(r.query)})
+}
+
+func (r *run) batch(ctx context.Context, queries []*qdrant.QueryPoints) ([]*qdrant.BatchResult, error) {
+	answer, err := r.client.points().QueryBatch(ctx, &qdrant.QueryBatchPoints{CollectionName: r.names.alias, QueryPoints: queries})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a fault of the client
+	}
+	if len(answer.GetResult()) != len(queries) {
+		return nil, fault.Transientf("vector_store_failed", "the search index answered %d of %d queries", len(answer.GetResult()), len(queries))
+	}
+	return answer.GetResult(), nil
+}
+
+// leg returns a leg's hits, best first.
+func (r *run) leg(points []*qdrant.ScoredPoint, set func(*vector.Hit, *float64)) []found {
+	out := make([]found, len(points))
+	for i, p := range points {
+		payload, score := p.GetPayload(), float64(p.GetScore())
+		out[i] = found{id: p.GetId(), Hit: vector.Hit{
+			Ref: corpus.ChunkRef{
+				Tenant: r.query.Scope.Tenant(), Document: payload[documentKey].GetStringValue(), Version: payload[versionKey].GetStringValue(),
+				Ordinal: int(payload[ordinalKey].GetIntegerValue()),
+			},
+			Collection: payload[collectionKey].GetStringValue(), Score: score,
+		}}
+		set(&out[i].Hit, &score)
+	}
+	slices.SortFunc(out, func(a, b found) int { return vector.Compare(a.Hit, b.Hit) })
+	return out
+}
+
+// confirm returns the heads of the documents found, and gives hits of the
+// keyword leg the cosines that the dense leg did not bring.
+func (r *run) confirm(ctx context.Context, keyword, dense []found) (map[string]*head, error) {
+	documents := make(map[string]string) // by the head's id
+	for _, leg := range [][]found{keyword, dense} {
+		for _, f := range leg {
+			documents[headID(f.Ref.Tenant, f.Ref.Document).GetUuid()] = f.Ref.Document
+		}
+	}
+	ids := make([]*qdrant.PointId, 0, len(documents))
+	for id := range documents {
+		ids = append(ids, qdrant.NewIDUUID(id))
+	}
+	batch := []*qdrant.QueryPoints{{
+		CollectionName: r.names.alias, Filter: &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewHasID(ids...)}},
+		Limit: qdrant.PtrOf(uint64(len(ids))), WithPayload: qdrant.NewWithPayloadInclude(revisionKey, stateKey),
+	}}
+	missing := r.withoutCosine(keyword, dense)
+	if len(missing) > 0 {
+		batch = append(batch, &qdrant.QueryPoints{
+			CollectionName: r.names.alias, Query: qdrant.NewQueryDense(r.query.Dense), Using: qdrant.PtrOf(denseVector),
+			Filter: &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewHasID(missing...)}}, Params: &qdrant.SearchParams{Exact: qdrant.PtrOf(true)},
+			Limit: qdrant.PtrOf(uint64(len(missing))), WithPayload: qdrant.NewWithPayload(false),
+		})
+	}
+	results, err := r.batch(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	heads := make(map[string]*head, len(documents))
+	for _, p := range results[0].GetResult() {
+		h, err := decodeHead(p.GetPayload())
+		if err != nil {
+			return nil, err
+		}
+		heads[documents[p.GetId().GetUuid()]] = h
+	}
+	if len(missing) > 0 {
+		addCosines(keyword, results[1].GetResult())
+	}
+	return heads, nil
+}
+
+// withoutCosine returns the points of the keyword leg whose cosine is wanted and not known.
+func (r *run) withoutCosine(keyword, dense []found) []*qdrant.PointId {
+	if r.query.Mode != vector.Hybrid {
+		return nil
+	}
+	has := make(map[string]bool, len(dense))
+	for _, f := range dense {
+		has[f.id.GetUuid()] = true
+	}
+	var out []*qdrant.PointId
+	for _, f := range keyword {
+		if !has[f.id.GetUuid()] {
+			out = append(out, f.id)
+		}
+	}
+	return out
+}
+
+func addCosines(keyword []found, cosines []*qdrant.ScoredPoint) {
+	known := make(map[string]float64, len(cosines))
+	for _, p := range cosines {
+		known[p.GetId().GetUuid()] = float64(p.GetScore())
+	}
+	for i := range keyword {
+		if cosine, ok := known[keyword[i].id.GetUuid()]; ok {
+			keyword[i].Dense = &cosine
+		}
+	}
+}
+
+// settle drops the hits of versions that are not live. It reports whether what
+// is left is certain to be whole; if not, it remembers the heads for another round.
+func (r *run) settle(heads map[string]*head, keyword, dense []found, at time.Time) (k, d []found, certain bool) {
+	certain = true
+	live := make(map[string]string, len(heads))
+	for _, leg := range [][]found{keyword, dense} {
+		for _, f := range leg {
+			document := f.Ref.Document
+			if _, ok := live[document]; ok {
+				continue
+			}
+			version, ok := r.liveVersion(heads[document], r.known[document], at)
+			live[document] = version
+			certain = certain && ok
+		}
+	}
+	drop := func(leg []found) []found {
+		kept := make([]found, 0, len(leg))
+		for _, f := range leg {
+			if live[f.Ref.Document] == f.Ref.Version {
+				kept = append(kept, f)
+			}
+		}
+		if len(leg) >= r.depth && len(kept) < min(len(leg), r.depth) {
+			certain = false // better hits may have been cut off
+		}
+		return kept
+	}
+	k, d = drop(keyword), drop(dense)
+	if !certain {
+		for document, version := range live {
+			_, again := r.known[document]
+			if h := heads[document]; h != nil && (again || r.unsettled(h) || h.Live != version) {
+				r.known[document] = reading{h, at}
+			}
+		}
+		r.leaveOut(heads, at, keyword, dense)
+	}
+	return k, d, certain
+}
+
+// leaveOut lets the next round not find again what this one has dropped.
+func (r *run) leaveOut(heads map[string]*head, at time.Time, legs ...[]found) {
+	for _, leg := range legs {
+		for _, f := range leg {
+			if h := heads[f.Ref.Document]; h != nil && h.Live != f.Ref.Version {
+				r.known[f.Ref.Document] = reading{h, at}
+			}
+		}
+	}
+}
+
+// unsettled reports whether a document may have gone live after the search began.
+func (r *run) unsettled(h *head) bool {
+	return h.Flipped > r.now().Add(-clockSkew).UnixMilli()
+}
+
+// liveVersion returns which version of a document the legs have found whole,
+// "" for none, from the head as it is after them and as it was before, if that
+// is known; and whether that is certain.
+func (r *run) liveVersion(after *head, before reading, at time.Time) (version string, certain bool) {
+	switch {
+	case after == nil:
+		return "", false
+	case after.Live == "":
+		return "", true
+	case before.head == nil:
+		return after.Live, !r.unsettled(after)
+	}
+	// What was live before the legs is left alone for the grace.
+	return before.Live, before.Revision == after.Revision || at.Sub(before.at) < r.cfg.Grace
+}
+
+// rank returns the hits of a round as the query wants them.
+func (r *run) rank(keyword, dense []found) []vector.Hit {
+	words, cosines := hitsOf(keyword, r.depth), hitsOf(dense, r.depth)
+	switch r.query.Mode {
+	case vector.Keyword:
+		return words[:min(len(words), r.query.Limit)]
+	case vector.Dense:
+		return cosines[:min(len(cosines), r.query.Limit)]
+	case vector.Hybrid:
+	}
+	// Legs are longer than what fusion takes, so a hit of one may be known to the other's tail.
+	tail := make(map[corpus.ChunkRef]*float64, len(dense))
+	for i := range dense {
+		tail[dense[i].Ref] = dense[i].Dense
+	}
+	for i := range words {
+		if words[i].Dense == nil {
+			words[i].Dense = tail[words[i].Ref]
+		}
+	}
+	return vector.Fuse(r.query.Fusion, r.foreign, words, cosines, r.query.Limit)
+}
+
+func hitsOf(leg []found, depth int) []vector.Hit {
+	out := make([]vector.Hit, min(len(leg), depth))
+	for i := range out {
+		out[i] = leg[i].Hit
+	}
+	return out
+}
