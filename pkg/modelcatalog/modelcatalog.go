@@ -190,10 +190,15 @@ func assumedChat(p Provider, name string) ChatModel {
 	switch p {
 	case Gemini:
 		m.ContextTokens, m.OutputTokens = 1<<20, 65536
-		// Gemma behind the same API does not think.
-		if strings.HasPrefix(name, "gemini-") {
+		switch {
+		case strings.HasPrefix(name, "gemini-2.5"):
+			m.Temperature, m.ThinkingTokens = true, 512
+		case strings.HasPrefix(name, "gemini-2"):
+			m.OutputTokens, m.Temperature = 8192, true
+		case strings.HasPrefix(name, "gemini-"):
 			m.Effort = effortLow
-		} else {
+		default:
+			// Gemma behind the same API does not think.
 			m.ContextTokens, m.OutputTokens, m.Temperature = 128<<10, 8192, true
 		}
 	case Anthropic:

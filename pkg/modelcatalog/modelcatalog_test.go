@@ -98,6 +98,8 @@ func TestNames(t *testing.T) {
 		{OpenAI, "claude-haiku-5-5", false, AssumedContextTokens, true, ""},
 		{OpenAI, "-2026-03-17", false, AssumedContextTokens, true, ""},
 		{Gemini, "gemini-5-new", false, 1 << 20, false, "low"},
+		{Gemini, "gemini-2.5-pro", false, 1 << 20, true, ""},
+		{Gemini, "gemini-2.0-flash", false, 1 << 20, true, ""},
 		{Gemini, "gemma-4-31b-it", false, 128 << 10, true, ""},
 		{Anthropic, "claude-next", false, 200_000, false, ""},
 		{"nobody", "x", false, 0, false, ""},

@@ -1,66 +1,100 @@
 package genaillm
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"google.golang.org/genai"
 
-	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/llm/internal/upstream"
 )
 
-// maxPause bounds the delay that is believed of a service.
-const maxPause = time.Hour
-
-// classify gives an error of the SDK its class by HTTP status. What becomes
-// the cause is written anew: the SDK quotes whole events, which are content,
-// and a proxy may quote the key.
-func classify(err error, retryAfter time.Duration, key string) error {
-	var api genai.APIError
-	if !errors.As(err, &api) {
-		return fault.Transientf("model_unavailable", "the language model is not reachable").WithCause(transportCause(err))
+// failure classifies what went wrong with a call; nil when nothing did. What
+// the wire says comes first: the SDK says less, and quotes whole events,
+// which are content.
+func (m *Model) failure(call *upstream.Call, err error) error {
+	if why := call.Interrupted(); why != nil {
+		return why
 	}
-	cause := errors.New(describe(api, key))
-	pause := min(max(retryInfo(api), retryAfter), maxPause)
-	switch {
-	case api.Code == http.StatusTooManyRequests:
-		return fault.ThrottledFor(pause, cause)
-	case api.Code == http.StatusServiceUnavailable && pause > 0:
-		return fault.ThrottledFor(pause, cause)
-	case api.Code == http.StatusUnauthorized, api.Code == http.StatusForbidden, wrongKey(api):
-		return fault.Permanentf("model_unauthorized", "the language model does not accept this server's credentials").WithCause(cause)
-	case api.Code == http.StatusNotFound:
-		return fault.Permanentf("model_not_found", "the configured language model does not exist").WithCause(cause)
-	case api.Code == http.StatusBadRequest && tooLong(api):
-		return fault.Permanentf("prompt_too_long", "the question and its sources do not fit into the language model").WithCause(cause)
-	case api.Code == http.StatusRequestTimeout, api.Code == 499, api.Code >= 500 || api.Code < 400:
-		return fault.Transientf("model_unavailable", "the language model is not available at the moment").WithCause(cause)
-	default:
-		return fault.Permanentf("model_refused", "the language model did not accept the request").WithCause(cause)
+	if r := call.Refusal(); r != nil {
+		p := readProblem(r.Body)
+		if p.Status == "" && r.Status < http.StatusMultipleChoices {
+			return upstream.NotTheAPI("it usually has no path", upstream.Describe("gemini", r.Status, r.MediaType, "", m.cfg.APIKey))
+		}
+		return p.fault(r.Status, r.Pause, m.cfg.APIKey)
 	}
+	if api, ok := errors.AsType[genai.APIError](err); ok {
+		p := problem{Code: api.Code, Status: api.Status, Message: api.Message, Details: api.Details}
+		return p.fault(api.Code, 0, m.cfg.APIKey)
+	}
+	if why := call.Broken(); why != nil {
+		// The SDK saw a complete body and complains about its last, cut event, if at all.
+		return upstream.Unavailable("the language model's answer broke off", fmt.Errorf("gemini: %w", why))
+	}
+	if err != nil {
+		return upstream.Unavailable("the language model is not reachable or its answer cannot be read", readError(err, m.cfg.APIKey))
+	}
+	return nil
 }
 
-func wrongKey(e genai.APIError) bool {
-	for _, d := range e.Details {
-		if reason, ok := d["reason"].(string); ok && reason == "API_KEY_INVALID" {
+// problem is a google.rpc.Status as the API sends it.
+type problem struct {
+	Code    int              `json:"code"`
+	Status  string           `json:"status"`
+	Message string           `json:"message"`
+	Details []map[string]any `json:"details"`
+}
+
+// readProblem reads an error body; streams have it in an array. What is no
+// error object is an empty problem, and its status has to do.
+func readProblem(body []byte) problem {
+	var one struct {
+		Error problem `json:"error"`
+	}
+	if json.Unmarshal(body, &one) == nil {
+		return one.Error
+	}
+	var many []struct {
+		Error problem `json:"error"`
+	}
+	if json.Unmarshal(body, &many) == nil && len(many) > 0 {
+		return many[0].Error
+	}
+	return problem{}
+}
+
+func (p problem) fault(status int, pause time.Duration, key string) error {
+	cause := upstream.Describe("gemini", status, p.Status, p.Message, key)
+	return upstream.Fault(status, p.meaning(status), max(pause, p.retryInfo()), cause)
+}
+
+func (p problem) meaning(status int) upstream.Meaning {
+	message := strings.ToLower(p.Message)
+	if p.reason("API_KEY_INVALID") || status == http.StatusBadRequest && strings.Contains(message, "api key") {
+		return upstream.WrongKey
+	}
+	if status == http.StatusBadRequest && (strings.Contains(message, "token count") || strings.Contains(message, "exceeds the maximum number of tokens")) {
+		return upstream.Overflow
+	}
+	return upstream.Plain
+}
+
+func (p problem) reason(want string) bool {
+	for _, d := range p.Details {
+		if reason, ok := d["reason"].(string); ok && reason == want {
 			return true
 		}
 	}
-	return e.Code == http.StatusBadRequest && strings.Contains(strings.ToLower(e.Message), "api key")
-}
-
-func tooLong(e genai.APIError) bool {
-	msg := strings.ToLower(e.Message)
-	return strings.Contains(msg, "token count") || strings.Contains(msg, "exceeds the maximum number of tokens")
+	return false
 }
 
 // retryInfo returns the delay of a google.rpc.RetryInfo detail, else zero.
-func retryInfo(e genai.APIError) time.Duration {
-	for _, d := range e.Details {
+func (p problem) retryInfo() time.Duration {
+	for _, d := range p.Details {
 		kind, _ := d["@type"].(string)
 		delay, _ := d["retryDelay"].(string)
 		if !strings.HasSuffix(kind, "google.rpc.RetryInfo") {
@@ -73,29 +107,14 @@ func retryInfo(e genai.APIError) time.Duration {
 	return 0
 }
 
-// maxMessage bounds how much of a service's message goes to the log.
-const maxMessage = 200
-
-func describe(e genai.APIError, key string) string {
-	msg := strings.ToValidUTF8(e.Message, "")
-	if key != "" {
-		msg = strings.ReplaceAll(msg, key, "[redacted]")
+// readError keeps what says how the connection failed, and drops the SDK's
+// own complaints, which quote what they could not read.
+func readError(err error, key string) error {
+	if errors.Is(err, errShape) {
+		return err
 	}
-	if len(msg) > maxMessage {
-		cut := maxMessage
-		for !utf8.RuneStart(msg[cut]) {
-			cut--
-		}
-		msg = msg[:cut] + "…"
-	}
-	return fmt.Sprintf("gemini: %d %s: %s", e.Code, strings.ReplaceAll(e.Status, key, "[redacted]"), msg)
-}
-
-// transportCause keeps what says how the connection failed, and drops the
-// SDK's own complaints, which quote what they could not read.
-func transportCause(err error) error {
 	if strings.Contains(err.Error(), "iterateResponseStream") || strings.Contains(err.Error(), "unmarshal") {
 		return errors.New("gemini sent an event that is not JSON")
 	}
-	return fmt.Errorf("gemini: %w", err)
+	return errors.New("gemini: " + upstream.Redact(err.Error(), key))
 }

@@ -9,28 +9,25 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"google.golang.org/genai"
 
-	"github.com/ragbus/ragbus/pkg/fault"
 	"github.com/ragbus/ragbus/pkg/llm"
+	"github.com/ragbus/ragbus/pkg/llm/internal/upstream"
+	"github.com/ragbus/ragbus/pkg/modelcatalog"
 )
 
-// DefaultModel is the model used when none is configured. This is the one place that names it.
-const DefaultModel = "gemini-3.5-flash"
-
-// Defaults of [Config].
+// Defaults of [Config]; those of a model come from package modelcatalog.
 const (
-	DefaultBaseURL       = "https://generativelanguage.googleapis.com/"
-	DefaultContextTokens = 1 << 20
-	DefaultMaxTokens     = 4096
-	DefaultSilence       = 60 * time.Second
+	DefaultBaseURL    = "https://generativelanguage.googleapis.com/"
+	DefaultMaxTokens  = 4096
+	DefaultFirstToken = 90 * time.Second
+	DefaultSilence    = 30 * time.Second
 )
 
-// DefaultTemperature keeps answers close to their sources.
+// DefaultTemperature keeps answers close to their sources; models that take none are sent none.
 const DefaultTemperature = 0.1
 
 // Config is what New needs. Only APIKey has no default.
@@ -43,21 +40,25 @@ type Config struct {
 	BaseURL string
 	// ContextTokens bounds prompt and answer together.
 	ContextTokens int
-	// MaxTokens bounds an answer whose request does not say; thinking counts.
+	// MaxTokens bounds an answer whose request does not say.
 	MaxTokens int
-	// Silence is how long the service may send nothing, the first token
-	// included, before the call is given up as Transient.
-	Silence time.Duration
-	// Transport carries the calls; nil is a copy of http.DefaultTransport.
+	// FirstToken is how long the service may take to begin the answer, Silence
+	// how long it may send nothing after that, before the call is given up as
+	// Transient.
+	FirstToken time.Duration
+	Silence    time.Duration
+	// Transport carries the calls; nil is one of its own.
 	Transport http.RoundTripper
 }
 
 // WithDefaults returns the configuration with every unset field at its default.
 func (c Config) WithDefaults() Config {
-	set(&c.Model, DefaultModel)
+	set(&c.Model, modelcatalog.DefaultChat(modelcatalog.Gemini))
 	set(&c.BaseURL, DefaultBaseURL)
-	set(&c.ContextTokens, DefaultContextTokens)
-	set(&c.MaxTokens, DefaultMaxTokens)
+	known, _ := modelcatalog.Chat(modelcatalog.Gemini, c.Model)
+	set(&c.ContextTokens, known.ContextTokens)
+	set(&c.MaxTokens, min(DefaultMaxTokens, known.OutputTokens, max(1, c.ContextTokens/4)))
+	set(&c.FirstToken, DefaultFirstToken)
 	set(&c.Silence, DefaultSilence)
 	return c
 }
@@ -72,20 +73,16 @@ func set[T comparable](field *T, value T) {
 // Validate returns everything that is wrong with the configuration, joined.
 func (c Config) Validate() error {
 	var errs []error
-	if c.APIKey == "" || strings.ContainsAny(c.APIKey, " \r\n\t") {
-		errs = append(errs, errors.New("the Gemini API key is empty or holds white space"))
-	}
-	if u, err := url.Parse(c.BaseURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
-		errs = append(errs, errors.New("the Gemini base URL is not an http or https URL without credentials"))
-	}
-	if c.Model == "" || strings.ContainsAny(c.Model, "/?# ") {
+	errs = append(errs, upstream.CheckKey("Gemini API key", c.APIKey, true))
+	errs = append(errs, upstream.CheckBaseURL("Gemini base URL", c.BaseURL))
+	if c.Model == "" || strings.ContainsAny(c.Model, "/?# \t\r\n") {
 		errs = append(errs, fmt.Errorf("the model name %q is not one; give it without \"models/\"", c.Model))
 	}
 	if c.MaxTokens <= 0 || c.ContextTokens <= c.MaxTokens {
 		errs = append(errs, fmt.Errorf("the answer's %d tokens do not fit into the context of %d", c.MaxTokens, c.ContextTokens))
 	}
-	if c.Silence < 0 {
-		errs = append(errs, fmt.Errorf("the longest silence %s is negative", c.Silence))
+	if c.Silence < 0 || c.FirstToken < 0 {
+		errs = append(errs, fmt.Errorf("the longest silence %s or the wait for the first token %s is negative", c.Silence, c.FirstToken))
 	}
 	return errors.Join(errs...)
 }
@@ -94,6 +91,7 @@ func (c Config) Validate() error {
 type Model struct {
 	client *genai.Client
 	cfg    Config
+	known  modelcatalog.ChatModel
 }
 
 var _ llm.Model = (*Model)(nil)
@@ -105,73 +103,52 @@ func New(ctx context.Context, cfg Config) (*Model, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	base := cfg.Transport
-	if base == nil {
-		base = defaultTransport()
-	}
 	client, err := genai.NewClient(ctx, &genai.ClientConfig{
-		APIKey:  cfg.APIKey,
-		Backend: genai.BackendGeminiAPI,
-		HTTPClient: &http.Client{
-			Transport: transport{base},
-			// A redirect would carry the key to wherever it points.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		APIKey:     cfg.APIKey,
+		Backend:    genai.BackendGeminiAPI,
+		HTTPClient: upstream.Client(cfg.Transport),
 		// No Timeout: it would cut the stream. No RetryOptions: the caller retries.
 		HTTPOptions: genai.HTTPOptions{BaseURL: cfg.BaseURL},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("set up gemini: %w", err)
+		return nil, errors.New("set up gemini: " + upstream.Redact(err.Error(), cfg.APIKey))
 	}
-	return &Model{client: client, cfg: cfg}, nil
-}
-
-func defaultTransport() http.RoundTripper {
-	if t, ok := http.DefaultTransport.(*http.Transport); ok {
-		return t.Clone()
-	}
-	return http.DefaultTransport
+	known, _ := modelcatalog.Chat(modelcatalog.Gemini, cfg.Model)
+	return &Model{client: client, cfg: cfg, known: known}, nil
 }
 
 // Info implements [llm.Model].
 func (m *Model) Info() llm.Info {
-	return llm.Info{Provider: "gemini", Name: m.cfg.Model, ContextTokens: m.cfg.ContextTokens}
+	return llm.Info{Provider: string(modelcatalog.Gemini), Name: m.cfg.Model, ContextTokens: m.cfg.ContextTokens}
 }
-
-// errSilence ends a call in which nothing came for too long.
-var errSilence = errors.New("gemini sent nothing for too long")
 
 // Stream implements [llm.Model].
 func (m *Model) Stream(ctx context.Context, r llm.Request) iter.Seq2[llm.Delta, error] {
 	return func(yield func(llm.Delta, error) bool) {
-		call, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		alarm := time.AfterFunc(m.cfg.Silence, func() { cancel(errSilence) })
-		defer alarm.Stop()
-		w := &wire{}
-		call = context.WithValue(call, wireKey{}, w)
+		wire, call := upstream.Begin(ctx, upstream.Limits{FirstToken: m.cfg.FirstToken, Silence: m.cfg.Silence})
+		defer call.End()
 
 		var last llm.Delta
-		for resp, err := range guarded(m.client.Models.GenerateContentStream(call, m.cfg.Model, contents(r), m.settings(r))) {
-			if err == nil {
-				err = problemOf(resp)
+		var failed error
+		for resp, err := range guarded(m.client.Models.GenerateContentStream(wire, m.cfg.Model, contents(r), m.settings(r))) {
+			if err == nil && resp == nil {
+				err = errShape
 			}
 			if err != nil {
-				yield(llm.Delta{}, m.fail(call, w, err))
-				return
+				failed = err
+				break
 			}
 			text := note(&last, resp)
-			// The caller may take its time; that is no silence of the service.
-			alarm.Stop()
-			if text != "" && !yield(llm.Delta{Text: text}, nil) {
+			if text != "" && !call.Deliver(func() bool { return yield(llm.Delta{Text: text}, nil) }) {
 				return
 			}
-			alarm.Reset(m.cfg.Silence)
 		}
-		if err := w.broken(); err != nil || call.Err() != nil {
-			yield(llm.Delta{}, m.fail(call, w, err))
+		failure := m.failure(call, failed)
+		if failure != nil && (ctx.Err() != nil || last.Finish == "") {
+			yield(llm.Delta{}, failure)
 			return
 		}
+		// What fails after the answer is complete costs nothing any more.
 		if last.Finish == "" {
 			last.Finish = llm.Truncated
 		}
@@ -208,29 +185,6 @@ func guarded(events iter.Seq2[*genai.GenerateContentResponse, error]) iter.Seq2[
 			yield(nil, errShape)
 		}
 	}
-}
-
-// fail classifies what ended a call. The end of the caller's context comes
-// first: what the SDK makes of it says less.
-func (m *Model) fail(ctx context.Context, w *wire, err error) error {
-	if why := context.Cause(ctx); errors.Is(why, errSilence) {
-		return fault.Transientf("model_unavailable", "the language model stopped answering").WithCause(why)
-	} else if why != nil {
-		return fault.As(fault.Transient, fmt.Errorf("gemini stream: %w", why))
-	}
-	if broken := w.broken(); broken != nil && !errors.As(err, new(genai.APIError)) {
-		// The SDK saw a complete body and complains about its last, cut event.
-		err = broken
-	}
-	return classify(err, w.retryAfter(), m.cfg.APIKey)
-}
-
-// problemOf returns an error for an event that is neither an answer nor a refusal.
-func problemOf(resp *genai.GenerateContentResponse) error {
-	if resp == nil {
-		return errors.New("gemini sent an empty event")
-	}
-	return nil
 }
 
 // note adds what an event tells to the last delta and returns the event's text.

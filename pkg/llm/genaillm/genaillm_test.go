@@ -18,6 +18,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/llm/genaillm"
 	"github.com/ragbus/ragbus/pkg/llm/genaillm/genaitest"
 	"github.com/ragbus/ragbus/pkg/llm/llmtest"
+	"github.com/ragbus/ragbus/pkg/modelcatalog"
 )
 
 func TestMain(m *testing.M) {
@@ -63,32 +64,82 @@ func play(t *testing.T, r genaitest.Reply) (*genaillm.Model, *genaitest.Server) 
 	return open(t, s, nil), s
 }
 
+// perform is the provider's half of a scenario.
+func perform(s llmtest.Scenario) genaitest.Reply {
+	r := genaitest.Reply{}
+	for _, d := range s.Deltas {
+		r.Events = append(r.Events, genaitest.Text(d))
+	}
+	refuse := func(e genaitest.Error) genaitest.Reply { return genaitest.Reply{Status: e.Code, Error: e} }
+	switch s.Failure {
+	case llmtest.None, llmtest.Hasty:
+		reason := map[llm.Finish]string{llm.Stopped: "STOP", llm.Truncated: "MAX_TOKENS", llm.Filtered: "SAFETY"}[s.Finish]
+		r.Events = append(r.Events, genaitest.Last(reason, s.Usage.PromptTokens, s.Usage.CompletionTokens, 0))
+	case llmtest.Throttled:
+		r = refuse(genaitest.Error{Code: 429, Status: "RESOURCE_EXHAUSTED", RetryDelay: "7s"})
+	case llmtest.ThrottledByDate:
+		r = refuse(genaitest.Error{Code: 429, Status: "RESOURCE_EXHAUSTED"})
+		r.RetryAfter = time.Now().Add(llmtest.Pause).UTC().Format(http.TimeFormat)
+	case llmtest.ThrottledPlain:
+		r = refuse(genaitest.Error{Code: 429, Status: "RESOURCE_EXHAUSTED"})
+	case llmtest.Refused:
+		r = refuse(genaitest.Error{Code: 403, Status: "PERMISSION_DENIED"})
+	case llmtest.NoModel:
+		r = refuse(genaitest.Error{Code: 404, Status: "NOT_FOUND", Message: "models/x is not found"})
+	case llmtest.WrongKey:
+		r = refuse(genaitest.Error{Code: 400, Status: "INVALID_ARGUMENT", Reason: "API_KEY_INVALID", Message: "API key not valid: " + genaitest.Key})
+	case llmtest.Overflow:
+		r = refuse(genaitest.Error{Code: 400, Status: "INVALID_ARGUMENT", Message: "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."})
+	case llmtest.Internal:
+		r = refuse(genaitest.Error{Code: 500, Status: "INTERNAL"})
+	case llmtest.Overloaded:
+		r = refuse(genaitest.Error{Code: 503, Status: "UNAVAILABLE", Message: "The model is overloaded."})
+	case llmtest.BadGateway:
+		r = genaitest.Reply{Status: 502, Raw: strings.Repeat("<p>", 1<<20), Header: http.Header{"Content-Type": {"text/html"}}}
+	case llmtest.Redirected:
+		r = genaitest.Reply{Status: 307, Raw: "elsewhere", Header: http.Header{"Location": {"/elsewhere"}}}
+	case llmtest.Unavailable:
+		if len(s.Deltas) == 0 {
+			r = refuse(genaitest.Error{Code: 503, Status: "UNAVAILABLE"})
+		}
+		r.Cut = true
+	case llmtest.Malformed:
+		r.Events = append(r.Events, `{"candidates": [{"content": {"parts": [{"text": "`+llmtest.Confidential)
+	case llmtest.Failing:
+		r.Events = append(r.Events, genaitest.Error{Code: 503, Status: "UNAVAILABLE"}.JSON())
+	case llmtest.EndsEarly:
+	case llmtest.Silent, llmtest.Stalled:
+		r.Hang = true
+	case llmtest.Late, llmtest.Queued:
+		r.First, r.Queued = time.Hour, s.Failure == llmtest.Queued
+	}
+	return r
+}
+
 func TestContract(t *testing.T) {
 	t.Parallel()
 	llmtest.Run(t, func(t *testing.T, s llmtest.Scenario) (llm.Model, <-chan struct{}) {
 		t.Helper()
-		r := genaitest.Reply{}
-		for _, d := range s.Deltas {
-			r.Events = append(r.Events, genaitest.Text(d))
-		}
-		switch s.Failure {
-		case llmtest.None:
-			reason := map[llm.Finish]string{llm.Stopped: "STOP", llm.Truncated: "MAX_TOKENS", llm.Filtered: "SAFETY"}[s.Finish]
-			r.Events = append(r.Events, genaitest.Last(reason, s.Usage.PromptTokens, s.Usage.CompletionTokens, 0))
-		case llmtest.Throttled:
-			r.Status, r.Error = 429, genaitest.Error{Code: 429, Status: "RESOURCE_EXHAUSTED", RetryDelay: "7s"}
-		case llmtest.Refused:
-			r.Status, r.Error = 403, genaitest.Error{Code: 403, Status: "PERMISSION_DENIED"}
-		case llmtest.Unavailable:
-			if len(s.Deltas) == 0 {
-				r.Status, r.Error = 503, genaitest.Error{Code: 503, Status: "UNAVAILABLE"}
-			}
-			r.Cut = true
-		case llmtest.Silent:
-			r.Hang = true
-		}
-		m, server := play(t, r)
+		m, server := play(t, perform(s))
 		return m, server.Closed
+	})
+}
+
+func TestContractOnTheWire(t *testing.T) {
+	t.Parallel()
+	llmtest.RunWire(t, func(t *testing.T, s llmtest.Scenario) llmtest.Wire {
+		t.Helper()
+		reply := perform(s)
+		server := genaitest.Start(t, func(genaitest.Request) genaitest.Reply { return reply })
+		m := open(t, server, func(c *genaillm.Config) {
+			switch s.Failure {
+			case llmtest.Stalled, llmtest.Hasty:
+				c.Silence = llmtest.Short
+			case llmtest.Late, llmtest.Queued:
+				c.FirstToken = llmtest.Short
+			}
+		})
+		return llmtest.Wire{Model: m, Closed: server.Closed, Key: genaitest.Key, Calls: func() int { return len(server.Requests()) }}
 	})
 }
 
@@ -102,7 +153,7 @@ func TestRequestOnTheWire(t *testing.T) {
 	if len(got) != 1 {
 		t.Fatalf("%d requests, want 1", len(got))
 	}
-	if want := "/v1beta/models/" + genaillm.DefaultModel + ":streamGenerateContent?alt=sse"; got[0].Path != want {
+	if want := "/v1beta/models/" + modelcatalog.DefaultChat(modelcatalog.Gemini) + ":streamGenerateContent?alt=sse"; got[0].Path != want {
 		t.Errorf("path %s, want %s", got[0].Path, want)
 	}
 	var said []string
@@ -113,7 +164,7 @@ func TestRequestOnTheWire(t *testing.T) {
 		t.Error(diff)
 	}
 	g := got[0].Body.GenerationConfig
-	if got[0].Body.SystemInstruction.Parts[0].Text != "be brief" || g.MaxOutputTokens != 64 || g.Temperature < 0.09 || g.Temperature > 0.11 {
+	if got[0].Body.SystemInstruction.Parts[0].Text != "be brief" || g.MaxOutputTokens <= 64 || g.Temperature != nil || len(g.StopSequences) != 1 {
 		t.Errorf("settings %+v", got[0].Body)
 	}
 	if diff := cmp.Diff(map[string]any{"thinkingLevel": "LOW"}, g.ThinkingConfig); diff != "" {
@@ -121,22 +172,36 @@ func TestRequestOnTheWire(t *testing.T) {
 	}
 }
 
-func TestThinkingByGeneration(t *testing.T) {
+func TestParametersByGeneration(t *testing.T) {
 	t.Parallel()
-	for model, want := range map[string]map[string]any{
-		"gemini-3.8-flash":    {"thinkingLevel": "LOW"},
-		"gemini-flash-latest": {"thinkingLevel": "LOW"},
-		"gemini-2.5-pro":      {"thinkingBudget": 512.0},
-		"gemini-2.0-flash":    nil,
-		"gemma-4-31b-it":      nil,
+	for model, want := range map[string]struct {
+		thinking    map[string]any
+		temperature bool
+		extra       bool
+	}{
+		"gemini-3.8-flash":      {map[string]any{"thinkingLevel": "LOW"}, false, true},
+		"gemini-flash-latest":   {map[string]any{"thinkingLevel": "LOW"}, false, true},
+		"gemini-9-flash":        {map[string]any{"thinkingLevel": "LOW"}, false, true},
+		"gemini-2.5-flash-lite": {map[string]any{"thinkingBudget": 512.0}, true, true},
+		"gemini-2.5-pro":        {map[string]any{"thinkingBudget": 512.0}, true, true},
+		"gemini-2.0-flash":      {nil, true, false},
+		"gemma-4-31b-it":        {nil, true, false},
 	} {
 		s := genaitest.Start(t, func(genaitest.Request) genaitest.Reply {
 			return genaitest.Reply{Events: []string{genaitest.Last("STOP", 1, 1, 0)}}
 		})
 		m := open(t, s, func(c *genaillm.Config) { c.Model = model })
 		llmtest.Read(t.Context(), t, m, llmtest.Question())
-		if diff := cmp.Diff(want, s.Requests()[0].Body.GenerationConfig.ThinkingConfig); diff != "" {
+		g := s.Requests()[0].Body.GenerationConfig
+		if diff := cmp.Diff(want.thinking, g.ThinkingConfig); diff != "" {
 			t.Errorf("%s: %s", model, diff)
+		}
+		if (g.Temperature != nil) != want.temperature || g.Temperature != nil && (*g.Temperature < .09 || *g.Temperature > .11) {
+			t.Errorf("%s: temperature %v", model, g.Temperature)
+		}
+		// Thinking counts against the limit, so there has to be room for it.
+		if (g.MaxOutputTokens > 64) != want.extra {
+			t.Errorf("%s: %d tokens", model, g.MaxOutputTokens)
 		}
 	}
 }
@@ -278,7 +343,7 @@ func TestSilenceIsGivenUp(t *testing.T) {
 		"in the middle":          {Events: []string{genaitest.Text("a")}, Hang: true},
 	} {
 		s := genaitest.Start(t, func(genaitest.Request) genaitest.Reply { return reply })
-		m := open(t, s, func(c *genaillm.Config) { c.Silence = 50 * time.Millisecond })
+		m := open(t, s, func(c *genaillm.Config) { c.Silence, c.FirstToken = llmtest.Short, llmtest.Short })
 		out := llmtest.Read(t.Context(), t, m, llmtest.Question())
 		if code, _ := fault.Public(out.Err); code != "model_unavailable" || !fault.Is(out.Err, fault.Transient) {
 			t.Errorf("%s: got %v, want a transient model_unavailable", name, out.Err)
@@ -311,7 +376,7 @@ func TestNobodyListens(t *testing.T) {
 
 func TestConfigReportsEveryProblem(t *testing.T) {
 	t.Parallel()
-	_, err := genaillm.New(t.Context(), genaillm.Config{BaseURL: "ftp://x", Model: "models/x", MaxTokens: 9, ContextTokens: 9, Silence: -1})
+	_, err := genaillm.New(t.Context(), genaillm.Config{BaseURL: "ftp://x", Model: "models/x", MaxTokens: 9, ContextTokens: 9, Silence: -1, APIKey: "hush hush"})
 	if err == nil {
 		t.Fatal("want an error")
 	}

@@ -1,16 +1,16 @@
 package genaillm
 
 import (
-	"strings"
-
 	"google.golang.org/genai"
 
 	"github.com/ragbus/ragbus/pkg/llm"
+	"github.com/ragbus/ragbus/pkg/llm/internal/upstream"
+	"github.com/ragbus/ragbus/pkg/modelcatalog"
 )
 
 func contents(r llm.Request) []*genai.Content {
 	out := make([]*genai.Content, 0, len(r.Messages))
-	for _, msg := range r.Messages {
+	for _, msg := range upstream.Alternate(r.Messages) {
 		role := genai.Role(genai.RoleUser)
 		if msg.Role == llm.Assistant {
 			role = genai.RoleModel
@@ -21,17 +21,21 @@ func contents(r llm.Request) []*genai.Content {
 }
 
 func (m *Model) settings(r llm.Request) *genai.GenerateContentConfig {
-	s := &genai.GenerateContentConfig{
-		MaxOutputTokens: int32(min(m.cfg.MaxTokens, 1<<20)),
-		Temperature:     genai.Ptr[float32](DefaultTemperature),
-		StopSequences:   r.Stop,
-		ThinkingConfig:  thinking(m.cfg.Model),
-	}
+	answer := m.cfg.MaxTokens
 	if r.MaxTokens > 0 {
-		s.MaxOutputTokens = int32(min(r.MaxTokens, 1<<20))
+		answer = r.MaxTokens
 	}
-	if r.Temperature != nil {
-		s.Temperature = new(float32(*r.Temperature))
+	s := &genai.GenerateContentConfig{
+		MaxOutputTokens: int32(min(m.known.Budget(answer), 1<<20)), //nolint:gosec // bounded
+		StopSequences:   r.Stop,
+		ThinkingConfig:  thinking(m.known),
+	}
+	if m.known.Temperature {
+		temperature := DefaultTemperature
+		if r.Temperature != nil {
+			temperature = *r.Temperature
+		}
+		s.Temperature = new(float32(temperature))
 	}
 	if r.System != "" {
 		s.SystemInstruction = genai.NewContentFromText(r.System, genai.RoleUser)
@@ -40,15 +44,15 @@ func (m *Model) settings(r llm.Request) *genai.GenerateContentConfig {
 }
 
 // thinking asks for little of it: the sources are in the prompt, and the
-// reader waits. Generation 2 takes a budget in tokens, later ones a level;
+// reader waits. Generation 2.5 takes a budget in tokens, later ones a level;
 // models that are not Gemini (Gemma behind the same API) take neither.
-func thinking(model string) *genai.ThinkingConfig {
+func thinking(known modelcatalog.ChatModel) *genai.ThinkingConfig {
 	switch {
-	case strings.HasPrefix(model, "gemini-2.5"):
-		return &genai.ThinkingConfig{ThinkingBudget: genai.Ptr[int32](512)}
-	case strings.HasPrefix(model, "gemini-2"), !strings.HasPrefix(model, "gemini-"):
-		return nil
-	default:
+	case known.ThinkingTokens > 0:
+		return &genai.ThinkingConfig{ThinkingBudget: new(int32(min(known.ThinkingTokens, 1<<20)))} //nolint:gosec // bounded
+	case known.Effort != "":
 		return &genai.ThinkingConfig{ThinkingLevel: genai.ThinkingLevelLow}
+	default:
+		return nil
 	}
 }

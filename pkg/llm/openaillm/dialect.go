@@ -2,7 +2,6 @@ package openaillm
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/shared"
@@ -114,19 +113,10 @@ func (m *Model) params(r llm.Request, d *dialect) openai.ChatCompletionNewParams
 	return p
 }
 
-// messages joins neighbours of the same role: the chat templates of several
-// local models refuse roles that do not alternate.
 func messages(in []llm.Message) []openai.ChatCompletionMessageParamUnion {
-	var joined []llm.Message
-	for _, m := range in {
-		if n := len(joined); n > 0 && joined[n-1].Role == m.Role {
-			joined[n-1].Text = strings.TrimPrefix(joined[n-1].Text+"\n\n"+m.Text, "\n\n")
-			continue
-		}
-		joined = append(joined, m)
-	}
-	out := make([]openai.ChatCompletionMessageParamUnion, len(joined))
-	for i, m := range joined {
+	in = upstream.Alternate(in)
+	out := make([]openai.ChatCompletionMessageParamUnion, len(in))
+	for i, m := range in {
 		if m.Role == llm.Assistant {
 			out[i] = openai.AssistantMessage(m.Text)
 		} else {

@@ -203,14 +203,7 @@ func (m *Model) call(ctx context.Context, r llm.Request, d *dialect, yield func(
 
 // end tells how a call ended: with the last delta, with an error, or not yet.
 func (m *Model) end(ctx context.Context, call *upstream.Call, a *answer, err error, d *dialect) (llm.Delta, *dialect, error) {
-	if ctx.Err() == nil && a.last.Finish != "" && (call.Broken() != nil || call.Interrupted() != nil) {
-		// The answer is complete; only the counting after it got lost.
-		return a.last, nil, nil
-	}
-	if why := call.Interrupted(); why != nil {
-		return llm.Delta{}, nil, why
-	}
-	if refusal := call.Refusal(); refusal != nil {
+	if refusal := call.Refusal(); refusal != nil && ctx.Err() == nil {
 		p := readProblem(refusal.Body)
 		if next := d.without(refusal.Status, p); next != nil {
 			return llm.Delta{}, next, nil
@@ -220,25 +213,38 @@ func (m *Model) end(ctx context.Context, call *upstream.Call, a *answer, err err
 		}
 		return llm.Delta{}, nil, p.fault(refusal, m.cfg.APIKey)
 	}
+	failure := m.failure(call, a, err)
+	if failure != nil && (ctx.Err() != nil || a.last.Finish == "") {
+		return llm.Delta{}, nil, failure
+	}
+	// What fails after the answer is complete costs only its counting.
+	if a.last.Finish == "" {
+		a.last.Finish = llm.Truncated
+	}
+	return a.last, nil, nil
+}
+
+// failure classifies what went wrong after the stream had begun; nil when nothing did.
+func (m *Model) failure(call *upstream.Call, a *answer, err error) error {
+	if why := call.Interrupted(); why != nil {
+		return why
+	}
 	if why := call.Broken(); why != nil {
 		// The SDK saw a complete body and complains about its last, cut event, if at all.
-		return llm.Delta{}, nil, upstream.Unavailable("the language model's answer broke off", fmt.Errorf("openai: %w", why))
+		return upstream.Unavailable("the language model's answer broke off", fmt.Errorf("openai: %w", why))
 	}
 	if failed, ok := errors.AsType[*ssestream.StreamError](err); ok {
 		p := readProblem(failed.Event.Data)
 		if p.filtered() {
 			a.last.Finish = llm.Filtered
-			return a.last, nil, nil
+			return nil
 		}
-		return llm.Delta{}, nil, p.streamFault(m.cfg.APIKey)
+		return p.streamFault(m.cfg.APIKey)
 	}
 	if err != nil {
-		return llm.Delta{}, nil, upstream.Unavailable("the language model's answer could not be read", readError(err, m.cfg.APIKey))
+		return upstream.Unavailable("the language model is not reachable or its answer cannot be read", readError(err, m.cfg.APIKey))
 	}
-	if a.last.Finish == "" {
-		a.last.Finish = llm.Truncated
-	}
-	return a.last, nil, nil
+	return nil
 }
 
 // readError keeps what says how a call failed, and drops the SDK's complaints

@@ -278,6 +278,7 @@ func TestErrorsInsideAStream(t *testing.T) {
 	}{
 		"a rate limit":        {openaitest.Failed("rate_limit_error", nil, "slow down"), fault.Throttled, "throttled"},
 		"a status as code":    {openaitest.Failed("server_error", 503, "gone"), fault.Transient, "model_unavailable"},
+		"a bad request":       {openaitest.Failed("invalid_request_error", nil, "bad"), fault.Permanent, "model_refused"},
 		"nothing but words":   {openaitest.Raw(`{"error":"out of memory"}`), fault.Transient, "model_unavailable"},
 		"the context is full": {openaitest.Failed("invalid_request_error", "context_length_exceeded", "too long"), fault.Permanent, "prompt_too_long"},
 	} {

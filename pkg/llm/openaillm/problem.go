@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ragbus/ragbus/pkg/fault"
 	"github.com/ragbus/ragbus/pkg/llm/internal/upstream"
 )
 
@@ -121,8 +120,7 @@ func (p problem) fault(r *upstream.Refusal, key string) error {
 	cause := upstream.Describe("openai", r.Status, p.kind+" "+p.code, p.message, key)
 	elsewhere := r.Status < http.StatusMultipleChoices || r.Status == http.StatusNotFound || r.Status == http.StatusMethodNotAllowed
 	if !p.worded && elsewhere {
-		return fault.Permanentf("model_protocol",
-			"what answers at the language model's base URL does not stream chat completions; the URL usually ends in /v1").WithCause(cause)
+		return upstream.NotTheAPI("it usually ends in /v1", cause)
 	}
 	status := r.Status
 	if status < http.StatusMultipleChoices {
@@ -133,7 +131,11 @@ func (p problem) fault(r *upstream.Refusal, key string) error {
 
 // streamFault classifies an error inside a stream, which has no status but its code.
 func (p problem) streamFault(key string) error {
-	return upstream.Fault(p.status(), p.meaning(), 0, upstream.Describe("openai", p.status(), p.kind+" "+p.code, p.message, key))
+	meaning := p.meaning()
+	if meaning == upstream.Plain && p.kind == "invalid_request_error" {
+		meaning = upstream.Refused
+	}
+	return upstream.Fault(p.status(), meaning, 0, upstream.Describe("openai", p.status(), p.kind+" "+p.code, p.message, key))
 }
 
 // status returns the code if it is an HTTP status, as llama.cpp and some

@@ -6,6 +6,7 @@ package genaitest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -28,8 +29,15 @@ type Reply struct {
 	// Raw, when set, is the whole body sent in place of an error object.
 	Raw string
 
-	// First is the pause before the first event; the header is sent before it.
-	First time.Duration
+	// Header is added to the answer's.
+	Header http.Header
+
+	// First is the pause before the first event. The header is sent before it,
+	// unless Queued says after it.
+	First  time.Duration
+	Queued bool
+	// Pause is the pause before each other event.
+	Pause time.Duration
 	// Events are sent one by one, each flushed. See [Text], [Last], [Blocked].
 	Events []string
 	// Cut breaks the connection after the events, in the middle of another one.
@@ -113,7 +121,7 @@ type Request struct {
 		}
 		GenerationConfig struct {
 			MaxOutputTokens int
-			Temperature     float64
+			Temperature     *float64
 			StopSequences   []string
 			ThinkingConfig  map[string]any
 		}
@@ -128,16 +136,26 @@ type Server struct {
 	Closed <-chan struct{}
 
 	script   func(Request) Reply
+	key      string
 	closed   chan struct{}
 	mu       sync.Mutex
 	requests []Request
 }
 
+// maxRequests bounds how many requests are remembered.
+const maxRequests = 1024
+
+// New returns a server that is not listening. It asks for the key; "" asks for none.
+func New(key string, script func(Request) Reply) *Server {
+	s := &Server{script: script, key: key, closed: make(chan struct{}, 1024)}
+	s.Closed = s.closed
+	return s
+}
+
 // Start runs a server until the test ends.
 func Start(t testing.TB, script func(Request) Reply) *Server {
 	t.Helper()
-	s := &Server{script: script, closed: make(chan struct{}, 1024)}
-	s.Closed = s.closed
+	s := New(Key, script)
 	h := httptest.NewServer(s)
 	s.URL = h.URL
 	t.Cleanup(h.Close)
@@ -159,12 +177,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	s.requests = append(s.requests, in)
+	if len(s.requests) < maxRequests {
+		s.requests = append(s.requests, in)
+	}
 	s.mu.Unlock()
 	switch {
 	case r.Method != http.MethodPost || !strings.HasPrefix(in.Path, "/v1beta/models/") || !strings.HasSuffix(in.Path, ":streamGenerateContent?alt=sse"):
 		fail(w, Error{Code: 404, Status: "NOT_FOUND", Message: "Not Found"}, 404)
-	case r.Header.Get("X-Goog-Api-Key") != Key:
+	case s.key != "" && r.Header.Get("X-Goog-Api-Key") != s.key:
 		// The real service does not repeat the key; a careless proxy does, and so does this one.
 		fail(w, Error{
 			Code: 400, Status: "INVALID_ARGUMENT", Reason: "API_KEY_INVALID",
@@ -182,6 +202,7 @@ func fail(w http.ResponseWriter, e Error, status int) {
 }
 
 func (s *Server) play(w http.ResponseWriter, r *http.Request, reply Reply) {
+	maps.Copy(w.Header(), reply.Header)
 	if reply.RetryAfter != "" {
 		w.Header().Set("Retry-After", reply.RetryAfter)
 	}
@@ -194,16 +215,22 @@ func (s *Server) play(w http.ResponseWriter, r *http.Request, reply Reply) {
 		_, _ = w.Write([]byte(reply.Raw))
 		return
 	}
+	if reply.Queued && !s.pause(r, reply.First) {
+		return
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.WriteHeader(http.StatusOK)
 	flush := http.NewResponseController(w)
 	_ = flush.Flush()
-	if !s.pause(r, reply.First) {
+	if !reply.Queued && !s.pause(r, reply.First) {
 		return
 	}
-	for _, e := range reply.Events {
+	for i, e := range reply.Events {
+		if i > 0 && reply.Pause > 0 && !s.pause(r, reply.Pause) {
+			return
+		}
 		if _, err := fmt.Fprintf(w, "data: %s\r\n\r\n", e); err != nil {
-			s.closed <- struct{}{}
+			s.abandoned()
 			return
 		}
 		_ = flush.Flush()
@@ -211,11 +238,19 @@ func (s *Server) play(w http.ResponseWriter, r *http.Request, reply Reply) {
 	switch {
 	case reply.Hang:
 		<-r.Context().Done()
-		s.closed <- struct{}{}
+		s.abandoned()
 	case reply.Cut:
 		_, _ = fmt.Fprint(w, `data: {"candidates": [{"content": {"parts": [{"te`)
 		_ = flush.Flush()
 		panic(http.ErrAbortHandler)
+	}
+}
+
+// abandoned notes that a client left; what nobody takes is forgotten.
+func (s *Server) abandoned() {
+	select {
+	case s.closed <- struct{}{}:
+	default:
 	}
 }
 
@@ -227,7 +262,7 @@ func (s *Server) pause(r *http.Request, d time.Duration) bool {
 	case <-timer.C:
 		return true
 	case <-r.Context().Done():
-		s.closed <- struct{}{}
+		s.abandoned()
 		return false
 	}
 }

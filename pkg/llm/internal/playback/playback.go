@@ -6,6 +6,7 @@ package playback
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -101,9 +102,7 @@ func (l *Log[R]) Abandoned() {
 
 // Play does what the reply says. It calls abandoned when the client leaves before the end.
 func Play(w http.ResponseWriter, r *http.Request, reply Reply, abandoned func()) {
-	for name, values := range reply.Header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), reply.Header)
 	if reply.Body != "" || reply.Status != 0 && reply.Status != http.StatusOK {
 		if w.Header().Get("Content-Type") == "" {
 			w.Header().Set("Content-Type", "application/json")

@@ -31,6 +31,8 @@ const (
 	Busy
 	// SlowDown: a rate limit, whatever the status.
 	SlowDown
+	// Refused: the request is wrong, whatever the status.
+	Refused
 )
 
 // Fault returns the classified error of a refusal. The pause is what the
@@ -57,7 +59,7 @@ func Fault(status int, meaning Meaning, pause time.Duration, cause error) error 
 			return fault.ThrottledFor(pause, cause)
 		}
 		return Unavailable("the language model is not available at the moment", cause)
-	case Plain:
+	case Plain, Refused:
 	}
 	return fault.Permanentf("model_refused", "the language model did not accept the request").WithCause(cause)
 }
@@ -81,6 +83,12 @@ func ofStatus(status int) Meaning {
 	default:
 		return Plain
 	}
+}
+
+// NotTheAPI is the fault of a base URL behind which something else answers,
+// a web page for example. The hint says what the URL usually looks like.
+func NotTheAPI(hint string, cause error) error {
+	return fault.Permanentf("model_protocol", "what answers at the language model's base URL does not stream answers; %s", hint).WithCause(cause)
 }
 
 // maxMessage bounds how much of a provider's message goes to the log.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/llm"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -295,5 +297,21 @@ func TestTheCallersCauseIsKept(t *testing.T) {
 	cancel(why)
 	if err := call.Interrupted(); !errors.Is(err, why) || !fault.Is(err, fault.Transient) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAlternate(t *testing.T) {
+	t.Parallel()
+	got := Alternate([]llm.Message{
+		{Role: llm.Assistant, Text: "lost its question"},
+		{Role: llm.User, Text: " "},
+		{Role: llm.User, Text: "a"},
+		{Role: llm.Assistant, Text: ""},
+		{Role: llm.User, Text: "b"},
+		{Role: llm.Assistant, Text: "c"},
+	})
+	want := []llm.Message{{Role: llm.User, Text: "a\n\nb"}, {Role: llm.Assistant, Text: "c"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
 	}
 }

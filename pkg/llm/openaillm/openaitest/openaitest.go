@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/ragbus/ragbus/pkg/llm/internal/playback"
@@ -49,11 +50,12 @@ type Body struct {
 
 // Prompt returns the text of all messages.
 func (b Body) Prompt() string {
-	var all string
+	var all strings.Builder
 	for _, m := range b.Messages {
-		all += m.Content + "\n"
+		all.WriteString(m.Content)
+		all.WriteByte('\n')
 	}
-	return all
+	return all.String()
 }
 
 // Script decides what to do. It is called once for each accepted request, concurrently.

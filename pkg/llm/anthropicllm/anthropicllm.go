@@ -1,0 +1,270 @@
+// Package anthropicllm is the llm.Model of Claude, through Anthropic's SDK: a
+// prompt goes to the Messages API and its answer comes back as it is written.
+// It calls once and never retries; whoever calls decides by the error's class.
+package anthropicllm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/anthropics/anthropic-sdk-go"
+	"github.com/anthropics/anthropic-sdk-go/option"
+
+	"github.com/ragbus/ragbus/pkg/llm"
+	"github.com/ragbus/ragbus/pkg/llm/internal/upstream"
+	"github.com/ragbus/ragbus/pkg/modelcatalog"
+)
+
+// Defaults of [Config]; those of a model come from package modelcatalog.
+const (
+	DefaultBaseURL    = "https://api.anthropic.com"
+	DefaultMaxTokens  = 4096
+	DefaultFirstToken = 90 * time.Second
+	DefaultSilence    = 30 * time.Second
+)
+
+// DefaultTemperature keeps answers close to their sources; models that take none are sent none.
+const DefaultTemperature = 0.1
+
+// Config is what New needs. Only APIKey has no default.
+type Config struct {
+	// APIKey is sent as a header and appears in no error.
+	APIKey string
+	// Model is a name as the API knows it.
+	Model string
+	// BaseURL is the API's root, without /v1, for proxies and emulators.
+	BaseURL string
+	// ContextTokens bounds prompt and answer together.
+	ContextTokens int
+	// MaxTokens bounds an answer whose request does not say.
+	MaxTokens int
+	// FirstToken is how long the service may take to begin the answer, Silence
+	// how long it may send nothing after that, before the call is given up as
+	// Transient.
+	FirstToken time.Duration
+	Silence    time.Duration
+	// Transport carries the calls; nil is one of its own.
+	Transport http.RoundTripper
+}
+
+// WithDefaults returns the configuration with every unset field at its default.
+func (c Config) WithDefaults() Config {
+	set(&c.Model, modelcatalog.DefaultChat(modelcatalog.Anthropic))
+	set(&c.BaseURL, DefaultBaseURL)
+	known, _ := modelcatalog.Chat(modelcatalog.Anthropic, c.Model)
+	set(&c.ContextTokens, known.ContextTokens)
+	set(&c.MaxTokens, min(DefaultMaxTokens, known.OutputTokens, max(1, c.ContextTokens/4)))
+	set(&c.FirstToken, DefaultFirstToken)
+	set(&c.Silence, DefaultSilence)
+	return c
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate returns everything that is wrong with the configuration, joined.
+func (c Config) Validate() error {
+	var errs []error
+	errs = append(errs, upstream.CheckKey("Anthropic API key", c.APIKey, true))
+	errs = append(errs, upstream.CheckBaseURL("Anthropic base URL", c.BaseURL))
+	if c.Model == "" || strings.ContainsAny(c.Model, " \t\r\n") {
+		errs = append(errs, fmt.Errorf("the model name %q is not one", c.Model))
+	}
+	if c.MaxTokens <= 0 || c.ContextTokens <= c.MaxTokens {
+		errs = append(errs, fmt.Errorf("the answer's %d tokens do not fit into the context of %d", c.MaxTokens, c.ContextTokens))
+	}
+	if c.Silence < 0 || c.FirstToken < 0 {
+		errs = append(errs, fmt.Errorf("the longest silence %s or the wait for the first token %s is negative", c.Silence, c.FirstToken))
+	}
+	return errors.Join(errs...)
+}
+
+// Model is Claude. Make one with [New].
+type Model struct {
+	messages anthropic.MessageService
+	cfg      Config
+	known    modelcatalog.ChatModel
+}
+
+var _ llm.Model = (*Model)(nil)
+
+// New returns a model without calling anybody. Every problem of the
+// configuration is reported at once.
+func New(cfg Config) (*Model, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	known, _ := modelcatalog.Chat(modelcatalog.Anthropic, cfg.Model)
+	return &Model{
+		// The service alone and not anthropic.NewClient, which reads the environment and the home directory.
+		messages: anthropic.NewMessageService(
+			option.WithBaseURL(cfg.BaseURL),
+			option.WithAPIKey(cfg.APIKey),
+			option.WithHTTPClient(upstream.Client(cfg.Transport)),
+			option.WithMaxRetries(0),
+			// The generator has a span of its own, without content.
+			option.WithoutOpenTelemetry(),
+		),
+		cfg:   cfg,
+		known: known,
+	}, nil
+}
+
+// Info implements [llm.Model].
+func (m *Model) Info() llm.Info {
+	return llm.Info{Provider: string(modelcatalog.Anthropic), Name: m.cfg.Model, ContextTokens: m.cfg.ContextTokens}
+}
+
+// Stream implements [llm.Model].
+func (m *Model) Stream(ctx context.Context, r llm.Request) iter.Seq2[llm.Delta, error] {
+	return func(yield func(llm.Delta, error) bool) {
+		wire, call := upstream.Begin(ctx, upstream.Limits{FirstToken: m.cfg.FirstToken, Silence: m.cfg.Silence})
+		defer call.End()
+		stream := m.messages.NewStreaming(wire, m.params(r))
+		defer func() { _ = stream.Close() }()
+
+		var last llm.Delta
+		for stream.Next() {
+			text := note(&last, stream.Current())
+			if text != "" && !call.Deliver(func() bool { return yield(llm.Delta{Text: text}, nil) }) {
+				return
+			}
+		}
+		yield(m.end(ctx, call, last, stream.Err()))
+	}
+}
+
+// end tells how a call ended: with the last delta or with an error.
+func (m *Model) end(ctx context.Context, call *upstream.Call, last llm.Delta, err error) (llm.Delta, error) {
+	failure, blocked := m.failure(call, err)
+	switch {
+	case blocked && ctx.Err() == nil:
+		last.Finish = llm.Filtered
+	case failure != nil && (ctx.Err() != nil || last.Finish == ""):
+		return llm.Delta{}, failure
+	case last.Finish == "":
+		last.Finish = llm.Truncated
+	}
+	return last, nil
+}
+
+// failure classifies what went wrong, if anything did, and tells a refusal for the content apart.
+func (m *Model) failure(call *upstream.Call, err error) (failure error, blocked bool) {
+	if why := call.Interrupted(); why != nil {
+		return why, false
+	}
+	if refusal := call.Refusal(); refusal != nil {
+		p := readProblem(refusal.Body)
+		if p.kind == "" && refusal.Status < http.StatusMultipleChoices {
+			return upstream.NotTheAPI("it usually has no path", upstream.Describe("anthropic", refusal.Status, refusal.MediaType, "", m.cfg.APIKey)), false
+		}
+		return p.fault(refusal.Status, refusal.Pause, m.cfg.APIKey), p.blocked()
+	}
+	if why := call.Broken(); why != nil {
+		// The SDK saw a complete body and complains about its last, cut event, if at all.
+		return upstream.Unavailable("the language model's answer broke off", fmt.Errorf("anthropic: %w", why)), false
+	}
+	if failed, ok := errors.AsType[*anthropic.Error](err); ok {
+		p := readProblem([]byte(failed.RawJSON()))
+		// The stream itself began well; its status says nothing.
+		return p.fault(http.StatusInternalServerError, 0, m.cfg.APIKey), p.blocked()
+	}
+	if err != nil {
+		return upstream.Unavailable("the language model is not reachable or its answer cannot be read", readError(err, m.cfg.APIKey)), false
+	}
+	return nil, false
+}
+
+// readError keeps what says how a call failed, and drops the SDK's complaints
+// about what it could not read: they may quote the answer.
+func readError(err error, key string) error {
+	_, isSyntax := errors.AsType[*json.SyntaxError](err)
+	_, isShape := errors.AsType[*json.UnmarshalTypeError](err)
+	if isSyntax || isShape {
+		return errors.New("anthropic: an event is not the JSON it should be")
+	}
+	return errors.New("anthropic: " + upstream.Redact(err.Error(), key))
+}
+
+func (m *Model) params(r llm.Request) anthropic.MessageNewParams {
+	answer := m.cfg.MaxTokens
+	if r.MaxTokens > 0 {
+		answer = r.MaxTokens
+	}
+	p := anthropic.MessageNewParams{
+		Model:         m.cfg.Model,
+		MaxTokens:     int64(m.known.Budget(answer)),
+		StopSequences: r.Stop,
+	}
+	if r.System != "" {
+		p.System = []anthropic.TextBlockParam{{Text: r.System}}
+	}
+	for _, msg := range upstream.Alternate(r.Messages) {
+		block := anthropic.NewTextBlock(msg.Text)
+		if msg.Role == llm.Assistant {
+			p.Messages = append(p.Messages, anthropic.NewAssistantMessage(block))
+		} else {
+			p.Messages = append(p.Messages, anthropic.NewUserMessage(block))
+		}
+	}
+	if m.known.Temperature {
+		temperature := DefaultTemperature
+		if r.Temperature != nil {
+			// The API's range ends at 1.
+			temperature = min(1, *r.Temperature)
+		}
+		p.Temperature = anthropic.Float(temperature)
+	}
+	if m.known.Effort != "" {
+		p.OutputConfig.Effort = anthropic.OutputConfigEffort(m.known.Effort)
+	}
+	return p
+}
+
+// note adds what an event tells to the last delta and returns the event's text.
+func note(last *llm.Delta, event anthropic.MessageStreamEventUnion) string {
+	switch event.Type {
+	case "message_start":
+		u := event.Message.Usage
+		// Anthropic counts what the cache holds apart from the rest of the prompt.
+		last.Usage.PromptTokens = int(u.InputTokens + u.CacheReadInputTokens + u.CacheCreationInputTokens)
+		last.Usage.CompletionTokens = int(u.OutputTokens)
+	case "content_block_delta":
+		if event.Delta.Type == "text_delta" {
+			return event.Delta.Text
+		}
+	case "message_delta":
+		u := event.Usage
+		last.Usage.PromptTokens = max(last.Usage.PromptTokens, int(u.InputTokens+u.CacheReadInputTokens+u.CacheCreationInputTokens))
+		last.Usage.CompletionTokens = max(last.Usage.CompletionTokens, int(u.OutputTokens))
+		if f := finish(event.Delta.StopReason); f != "" {
+			last.Finish = f
+		}
+	}
+	return ""
+}
+
+// finish reads a stop reason; "" when the event has none.
+func finish(reason anthropic.StopReason) llm.Finish {
+	switch reason { //nolint:exhaustive // what is not named ended the answer early for reasons of no use to the asker
+	case "":
+		return ""
+	case anthropic.StopReasonEndTurn, anthropic.StopReasonStopSequence:
+		return llm.Stopped
+	case anthropic.StopReasonRefusal:
+		return llm.Filtered
+	default:
+		return llm.Truncated
+	}
+}
