@@ -139,7 +139,9 @@ func (e *postgresEngine) look(ctx context.Context) ([]string, error) {
 }
 
 func (e *postgresEngine) dialect() dialect {
-	return dialect{suffix: ".postgres.sql", hasTable: "select 1 where to_regclass($1) is not null"}
+	// Not to_regclass: it answers from a cache that is as old as the
+	// transaction, which may have waited for another process's migration.
+	return dialect{suffix: ".postgres.sql", hasTable: "select 1 from pg_tables where schemaname = any(current_schemas(false)) and tablename = $1"}
 }
 
 func (e *postgresEngine) close() error { return e.pool.Close() }

@@ -61,10 +61,13 @@ func onBoth(t *testing.T, test func(t *testing.T, db *sqldb.DB)) {
 
 func migrateItems(tb testing.TB, db *sqldb.DB) {
 	tb.Helper()
-	files := fstest.MapFS{"m/0001_items.sql": {Data: []byte(itemsSchema)}}
-	if err := db.Migrate(tb.Context(), "items", files, "m"); err != nil {
+	if err := db.Migrate(tb.Context(), "items", itemsFiles(), "m"); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+func itemsFiles() fstest.MapFS {
+	return fstest.MapFS{"m/0001_items.sql": {Data: []byte(itemsSchema)}}
 }
 
 func put(ctx context.Context, db *sqldb.DB, id string, value int64) error {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"modernc.org/sqlite"
 
@@ -42,7 +43,7 @@ func openSQLite(ctx context.Context, path string, cfg Config) (_ *sqliteEngine, 
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSession(ctx, e.writes)
+	s, err := firstSession(ctx, e.writes, cfg.BusyTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +98,18 @@ func openPool(path string, cfg Config, size int, pragmas ...string) (*sql.DB, er
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	return pool, nil
+}
+
+// firstSession makes the connection that turns the log on. When several
+// processes create a file together SQLite does not let them wait for that.
+func firstSession(ctx context.Context, pool *sql.DB, patience time.Duration) (*session, error) {
+	deadline := time.Now().Add(patience)
+	for attempt := 1; ; attempt++ {
+		s, err := newSession(ctx, pool)
+		if code, _ := fault.Public(err); err == nil || code != "database_busy" || time.Now().After(deadline) || !pause(ctx, min(attempt, 6)) {
+			return s, err
+		}
+	}
 }
 
 func (e *sqliteEngine) read(ctx context.Context, _ bounds, fn Func) (err error) {

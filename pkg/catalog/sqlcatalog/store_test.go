@@ -85,7 +85,7 @@ func TestContractAmongProcessesOnPostgres(t *testing.T) {
 	t.Parallel()
 	catalogtest.Run(t, func(t *testing.T) catalogtest.Store {
 		t.Helper()
-		url := postgres.Database(t)
+		url := postgres.Database(t) + "&pgbouncer=true"
 		return twoProcesses{Store: openURL(t, url), searches: openURL(t, url)}
 	})
 }

@@ -58,10 +58,15 @@ func TestContract(t *testing.T) {
 
 func TestContractOnPostgres(t *testing.T) {
 	t.Parallel()
-	conversationtest.Run(t, func(t *testing.T) conversation.Store {
-		t.Helper()
-		return openOn(t, openURL(t, postgres.Database(t)))
-	})
+	for mode, parameter := range map[string]string{"prepared": "", "simple protocol": "&default_query_exec_mode=simple_protocol"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			conversationtest.Run(t, func(t *testing.T) conversation.Store {
+				t.Helper()
+				return openOn(t, openURL(t, postgres.Database(t)+parameter))
+			})
+		})
+	}
 }
 
 func TestTheCatalogMayShareTheDatabase(t *testing.T) {

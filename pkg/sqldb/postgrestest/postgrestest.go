@@ -44,6 +44,7 @@ type Server struct {
 	cluster *cluster
 	admin   *sql.DB
 	names   atomic.Int64
+	free    []string
 }
 
 // Role is the unprivileged role that owns the databases of [Server.Database].
@@ -119,22 +120,58 @@ func required() bool {
 	return false
 }
 
-// Database makes an empty database, which is dropped at the end of the test,
-// and returns its URL. [Role] owns it, which is neither superuser nor allowed
+// Database returns the URL of an empty database, which nobody else has until
+// the end of the test. [Role] owns it, which is neither superuser nor allowed
 // to bypass row-level security.
 func (s *Server) Database(tb testing.TB) string {
 	tb.Helper()
 	c := s.need(tb)
-	name := fmt.Sprint("test_", s.names.Add(1))
-	s.Admin(tb, "create database "+name+" owner "+Role)
+	name := s.takeFree()
+	if name == "" {
+		name = fmt.Sprint("test_", s.names.Add(1))
+		s.Admin(tb, "create database "+name+" owner "+Role)
+	}
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), setUpTime)
 		defer cancel()
-		if _, err := s.admin.ExecContext(ctx, "drop database if exists "+name+" with (force)"); err != nil {
-			tb.Logf("drop database: %v", err)
+		if err := s.giveBack(ctx, c, name); err != nil {
+			tb.Logf("give back the database: %v", err)
 		}
 	})
 	return c.url(Role, c.password, name)
+}
+
+func (s *Server) takeFree() (name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.free); n > 0 {
+		name, s.free = s.free[n-1], s.free[:n-1]
+	}
+	return name
+}
+
+// giveBack empties a database for the next test, which takes a tenth of the
+// time of dropping it and creating another.
+func (s *Server) giveBack(ctx context.Context, c *cluster, name string) error {
+	db, err := sql.Open("pgx", c.url(superuser, c.password, name))
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	for _, statement := range []string{
+		"select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+		"drop schema if exists public cascade",
+		"create schema public authorization " + Role,
+	} {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = append(s.free, name)
+	return nil
 }
 
 // Admin runs a statement as superuser, in the database postgres.
