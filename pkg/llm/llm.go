@@ -61,6 +61,9 @@ type Delta struct {
 	// Finish is set on the last delta only, together with Usage.
 	Finish Finish
 	Usage  Usage
+	// Model is set on the last delta when another model wrote the answer
+	// than Info names, as with a chain of models; "" otherwise.
+	Model string
 }
 
 // Info describes a model.
