@@ -21,6 +21,7 @@ const (
 // their place, so that readers keep what they have found.
 type collection struct {
 	config    *qdrant.CreateCollection
+	limits    *qdrant.StrictModeConfig
 	scopedIDF bool
 
 	mu     sync.RWMutex
@@ -47,8 +48,12 @@ type denseVector struct {
 }
 
 func newCollection(config *qdrant.CreateCollection, scopedIDF bool) *collection {
+	limits := config.GetStrictModeConfig()
+	if limits == nil {
+		limits = new(qdrant.StrictModeConfig)
+	}
 	return &collection{
-		config: config, scopedIDF: scopedIDF,
+		config: config, limits: limits, scopedIDF: scopedIDF,
 		schema: make(map[string]*qdrant.PayloadSchemaInfo),
 		points: make(map[string]*point),
 		values: make(map[string]map[string]map[string]*point),

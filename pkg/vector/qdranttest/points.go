@@ -97,7 +97,7 @@ func (c *collection) selected(selector *qdrant.PointsSelector, strict bool) ([]s
 			keys = append(keys, key)
 		}
 	case *qdrant.PointsSelector_Filter:
-		if err := c.checkFilter(v.Filter, c.config.GetStrictModeConfig().UnindexedFilteringUpdate); err != nil {
+		if err := c.checkFilter(v.Filter, c.limits.UnindexedFilteringUpdate); err != nil {
 			return nil, err
 		}
 		found, err := c.matching(v.Filter)
@@ -238,7 +238,7 @@ func (s pointsService) Count(_ context.Context, req *qdrant.CountPoints) (*qdran
 func (c *collection) read(f *qdrant.Filter) ([]*point, error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if err := c.checkFilter(f, c.config.GetStrictModeConfig().UnindexedFilteringRetrieve); err != nil {
+	if err := c.checkFilter(f, c.limits.UnindexedFilteringRetrieve); err != nil {
 		return nil, err
 	}
 	found, err := c.matching(f)

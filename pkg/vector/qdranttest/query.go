@@ -103,7 +103,7 @@ type leg struct {
 
 // rank returns what a leg finds, best first. The caller holds the lock.
 func (c *collection) rank(l leg) ([]scored, error) {
-	if err := c.checkFilter(l.filter, c.config.GetStrictModeConfig().UnindexedFilteringRetrieve); err != nil {
+	if err := c.checkFilter(l.filter, c.limits.UnindexedFilteringRetrieve); err != nil {
 		return nil, err
 	}
 	switch v := l.query.GetVariant().(type) {
@@ -270,7 +270,7 @@ func (c *collection) weigh(query map[uint32]float32, l leg) error {
 	}
 	var population []map[uint32]float32
 	if corpus != nil && c.scopedIDF {
-		if err := c.checkFilter(corpus, c.config.GetStrictModeConfig().UnindexedFilteringRetrieve); err != nil {
+		if err := c.checkFilter(corpus, c.limits.UnindexedFilteringRetrieve); err != nil {
 			return err
 		}
 		found, err := c.matching(corpus)

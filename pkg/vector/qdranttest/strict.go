@@ -13,18 +13,18 @@ func (c *collection) indexed(key string, kinds ...qdrant.PayloadSchemaType) bool
 	return info != nil && slices.Contains(kinds, info.GetDataType())
 }
 
-func (c *collection) strict() bool { return c.config.GetStrictModeConfig().GetEnabled() }
+func (c *collection) strict() bool { return c.limits.GetEnabled() }
 
 // checkLimit refuses more results than strict mode allows.
 func (c *collection) checkLimit(limit uint64) error {
-	if most := c.config.GetStrictModeConfig().MaxQueryLimit; c.strict() && most != nil && limit > uint64(*most) {
+	if most := c.limits.MaxQueryLimit; c.strict() && most != nil && limit > uint64(*most) {
 		return invalid("Limit exceeded %d > %d for \"limit\". Help: Reduce the \"limit\" parameter to or below %d.", limit, *most, *most)
 	}
 	return nil
 }
 
 func (c *collection) checkUpsert(points int) error {
-	if most := c.config.GetStrictModeConfig().UpsertMaxBatchsize; c.strict() && most != nil && uint64(points) > *most { //nolint:gosec // not negative
+	if most := c.limits.UpsertMaxBatchsize; c.strict() && most != nil && uint64(points) > *most { //nolint:gosec // not negative
 		return invalid("Limit exceeded %d > %d for \"upsert limit\". Help: Reduce the \"upsert limit\" parameter to or below %d.", points, *most, *most)
 	}
 	return nil
@@ -36,7 +36,7 @@ func (c *collection) checkFilter(f *qdrant.Filter, unindexed *bool) error {
 	if !c.strict() || f == nil {
 		return nil
 	}
-	if most := c.config.GetStrictModeConfig().FilterMaxConditions; most != nil {
+	if most := c.limits.FilterMaxConditions; most != nil {
 		if n := conditions(f); n > *most {
 			return invalid("Filter condition limit reached (%d > %d). Help: Reduce the amount of conditions of your filter.", n, *most)
 		}

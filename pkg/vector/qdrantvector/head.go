@@ -36,6 +36,8 @@ type head struct {
 	// Retired is set while points may exist of a version that was live before:
 	// searches that have begun may still read them.
 	Retired bool `json:"retired,omitempty"`
+	// Rebuilt is set when a rebuild made Live what it is, not its writer.
+	Rebuilt bool `json:"rebuilt,omitempty"`
 	// Tokens of the last changes: whoever finds its own has written.
 	Tokens []string `json:"tokens"`
 }

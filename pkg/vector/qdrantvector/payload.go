@@ -2,7 +2,9 @@ package qdrantvector
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -205,4 +207,8 @@ func checkVector(v []float32, dimensions int) error {
 		}
 	}
 	return nil
+}
+
+func (a attributes) equal(b attributes) bool {
+	return (a.ACL == nil) == (b.ACL == nil) && slices.Equal(a.ACL, b.ACL) && maps.Equal(a.Metadata, b.Metadata)
 }

@@ -27,6 +27,9 @@ const (
 type place struct {
 	collection string
 	missing    func(ctx context.Context, tenant, document, version string) error
+	// rebuild is set on writes that repeat what the record said a while ago:
+	// they give way to a version that its writer has made live meanwhile.
+	rebuild bool
 }
 
 // everywhere writes to all collections that hold the index: the current one
@@ -250,6 +253,9 @@ func (s *Store) activate(ctx context.Context, p place, doc vector.Document, give
 		if err := h.fence(doc); err != nil {
 			return false, err
 		}
+		if p.rebuild && h.Live != "" && h.Live != doc.Version && !h.Rebuilt && h.LiveGeneration >= doc.Generation {
+			return false, fault.As(fault.Permanent, vector.ErrStale)
+		}
 		if p.missing != nil {
 			if err := p.missing(ctx, doc.Tenant, doc.ID, doc.Version); err != nil {
 				return false, err
@@ -261,6 +267,7 @@ func (s *Store) activate(ctx context.Context, p place, doc vector.Document, give
 		h.Retired = h.Retired || h.Live != "" && h.Live != doc.Version
 		h.Live, h.LiveGeneration, h.Generation = doc.Version, doc.Generation, doc.Generation
 		h.Collection, h.attributes, h.Flipped = doc.Collection, given, s.now().UnixMilli()
+		h.Rebuilt = p.rebuild
 		return true, nil
 	})
 	return err
@@ -276,26 +283,30 @@ func (s *Store) SetAttributes(ctx context.Context, doc vector.Document) error {
 		return err
 	}
 	return s.everywhere(ctx, "set attributes", func(ctx context.Context, p place) error {
-		h, err := s.change(ctx, p.collection, doc.Tenant, doc.ID, func(h *head) (bool, error) {
-			h.attributes = given
-			return h.Revision > 0, nil
-		})
-		if err != nil || h.Revision == 0 {
+		return s.setAttributes(ctx, p, doc.Tenant, doc.ID, given)
+	})
+}
+
+func (s *Store) setAttributes(ctx context.Context, p place, tenant, document string, given attributes) error {
+	h, err := s.change(ctx, p.collection, tenant, document, func(h *head) (bool, error) {
+		h.attributes = given
+		return h.Revision > 0, nil
+	})
+	if err != nil || h.Revision == 0 {
+		return err
+	}
+	// Until the points say what the head says: another change may come between.
+	for range changeAttempts {
+		if err := s.setPayload(ctx, p.collection, &qdrant.Filter{Must: ofDocument(tenant, document)}, h.payload()); err != nil {
 			return err
 		}
-		// Until the points say what the head says: another change may come between.
-		for range changeAttempts {
-			if err := s.setPayload(ctx, p.collection, &qdrant.Filter{Must: ofDocument(doc.Tenant, doc.ID)}, h.payload()); err != nil {
-				return err
-			}
-			now, err := s.head(ctx, p.collection, doc.Tenant, doc.ID)
-			if err != nil || now.Revision == h.Revision {
-				return err
-			}
-			h = now
+		now, err := s.head(ctx, p.collection, tenant, document)
+		if err != nil || now.Revision == h.Revision {
+			return err
 		}
-		return fault.Transientf("index_contended", "too many writers change the same document at once")
-	})
+		h = now
+	}
+	return fault.Transientf("index_contended", "too many writers change the same document at once")
 }
 
 func checkIDs(tenant, document string) error {
@@ -313,39 +324,43 @@ func (s *Store) Sweep(ctx context.Context, doc vector.Document) error {
 	}
 	defer s.leans.forget(doc.Tenant)
 	return s.everywhere(ctx, "sweep old versions", func(ctx context.Context, p place) error {
-		h, err := s.change(ctx, p.collection, doc.Tenant, doc.ID, func(h *head) (bool, error) {
-			if err := h.fence(doc); err != nil {
-				return false, err
-			}
-			hides := h.Live != "" && h.Live != doc.Version
-			changed := hides || doc.Generation > h.Generation
-			h.Generation = doc.Generation
-			if hides {
-				h.Live, h.Retired, h.Flipped = "", true, s.now().UnixMilli()
-			}
-			return changed, nil
-		})
-		if err != nil {
-			return err
-		}
-		if h.Retired {
-			if err := sleep(ctx, s.cfg.Grace); err != nil {
-				return err
-			}
-		}
-		others := &qdrant.Filter{
-			Must:    append(ofDocument(doc.Tenant, doc.ID), upTo(doc.Generation)),
-			MustNot: []*qdrant.Condition{qdrant.NewMatchKeyword(versionKey, doc.Version)},
-		}
-		if err := s.remove(ctx, p.collection, others); err != nil || !h.Retired {
-			return err
-		}
-		_, err = s.change(ctx, p.collection, doc.Tenant, doc.ID, func(now *head) (bool, error) {
-			now.Retired = false
-			return now.Revision == h.Revision, nil
-		})
-		return err
+		return s.sweep(ctx, p, doc)
 	})
+}
+
+func (s *Store) sweep(ctx context.Context, p place, doc vector.Document) error {
+	h, err := s.change(ctx, p.collection, doc.Tenant, doc.ID, func(h *head) (bool, error) {
+		if err := h.fence(doc); err != nil {
+			return false, err
+		}
+		hides := h.Live != "" && h.Live != doc.Version
+		changed := hides || doc.Generation > h.Generation
+		h.Generation = doc.Generation
+		if hides {
+			h.Live, h.Retired, h.Flipped = "", true, s.now().UnixMilli()
+		}
+		return changed, nil
+	})
+	if err != nil {
+		return err
+	}
+	if h.Retired {
+		if err := sleep(ctx, s.cfg.Grace); err != nil {
+			return fmt.Errorf("wait for searches that have begun: %w", err)
+		}
+	}
+	others := &qdrant.Filter{
+		Must:    append(ofDocument(doc.Tenant, doc.ID), upTo(doc.Generation)),
+		MustNot: []*qdrant.Condition{qdrant.NewMatchKeyword(versionKey, doc.Version)},
+	}
+	if err := s.remove(ctx, p.collection, others); err != nil || !h.Retired {
+		return err
+	}
+	_, err = s.change(ctx, p.collection, doc.Tenant, doc.ID, func(now *head) (bool, error) {
+		now.Retired = false
+		return now.Revision == h.Revision, nil
+	})
+	return err
 }
 
 // Delete implements [vector.Store].
@@ -355,24 +370,28 @@ func (s *Store) Delete(ctx context.Context, tenant, document string, generation 
 	}
 	defer s.leans.forget(tenant)
 	return s.everywhere(ctx, "delete a document", func(ctx context.Context, p place) error {
-		h, err := s.change(ctx, p.collection, tenant, document, func(h *head) (bool, error) {
-			hides := h.Live != "" && h.LiveGeneration <= generation
-			changed := hides || generation > h.Generation || generation > h.Deleted
-			h.Generation, h.Deleted = max(h.Generation, generation), max(h.Deleted, generation)
-			if hides {
-				h.Live, h.attributes, h.Flipped = "", attributes{ACL: []string{}}, s.now().UnixMilli()
-			}
-			return changed, nil
-		})
-		if err != nil {
-			return err
-		}
-		gone := &qdrant.Filter{Must: append(ofDocument(tenant, document), upTo(generation))}
-		if h.Live != "" {
-			gone.MustNot = []*qdrant.Condition{qdrant.NewMatchKeyword(versionKey, h.Live)}
-		}
-		return s.remove(ctx, p.collection, gone)
+		return s.delete(ctx, p, tenant, document, generation)
 	})
+}
+
+func (s *Store) delete(ctx context.Context, p place, tenant, document string, generation int64) error {
+	h, err := s.change(ctx, p.collection, tenant, document, func(h *head) (bool, error) {
+		hides := h.Live != "" && h.LiveGeneration <= generation
+		changed := hides || generation > h.Generation || generation > h.Deleted
+		h.Generation, h.Deleted = max(h.Generation, generation), max(h.Deleted, generation)
+		if hides {
+			h.Live, h.attributes, h.Flipped = "", attributes{ACL: []string{}}, s.now().UnixMilli()
+		}
+		return changed, nil
+	})
+	if err != nil {
+		return err
+	}
+	gone := &qdrant.Filter{Must: append(ofDocument(tenant, document), upTo(generation))}
+	if h.Live != "" {
+		gone.MustNot = []*qdrant.Condition{qdrant.NewMatchKeyword(versionKey, h.Live)}
+	}
+	return s.remove(ctx, p.collection, gone)
 }
 
 // Count implements [vector.Store].
