@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"mime"
 	"os"
@@ -90,12 +91,13 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader, opts PutOption
 	return info, nil
 }
 
-func (s *Store) put(ctx context.Context, key string, r io.Reader, opts PutOptions) (info Info, err error) {
+func (s *Store) put(ctx context.Context, key string, r io.Reader, opts PutOptions) (Info, error) {
 	// Ending this context before the close is how a write is given up.
 	writing, abandon := context.WithCancel(ctx)
 	defer abandon()
 	var file *os.File
-	w, err := s.backend.Bucket.NewWriter(writing, key, &blob.WriterOptions{
+	body := &hashed{ctx: ctx, r: r, limit: opts.MaxBytes, digest: sha256.New()}
+	options := &blob.WriterOptions{
 		ContentType:    mediaType(opts.MediaType),
 		BufferSize:     partSize,
 		MaxConcurrency: 1,
@@ -103,11 +105,18 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, opts PutOption
 			as(&file)
 			return nil
 		},
-	})
+	}
+	if s.backend.Uploads {
+		if err := s.backend.Bucket.Upload(writing, key, body, options); err != nil && body.err == nil {
+			return Info{}, s.writeFault(err)
+		}
+		return body.info(), body.err
+	}
+	w, err := s.backend.Bucket.NewWriter(writing, key, options)
 	if err != nil {
 		return Info{}, s.writeFault(err)
 	}
-	info, err = s.copyHashed(ctx, w, r, opts.MaxBytes)
+	err = s.copyTo(w, body)
 	if err == nil && s.dir != "" {
 		err = syncFile(file)
 	}
@@ -120,7 +129,7 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, opts PutOption
 	if err := w.Close(); err != nil {
 		return Info{}, s.writeFault(err)
 	}
-	return info, s.syncDirs(key)
+	return body.info(), s.syncDirs(key)
 }
 
 func syncFile(file *os.File) error {
@@ -140,33 +149,64 @@ func mediaType(declared string) string {
 // copySize is how much of a body is in memory.
 const copySize = 64 << 10
 
-func (s *Store) copyHashed(ctx context.Context, w io.Writer, r io.Reader, limit int64) (Info, error) {
-	var (
-		info   Info
-		digest = sha256.New()
-		buf    = make([]byte, copySize)
-	)
+func (s *Store) copyTo(w io.Writer, body *hashed) error {
+	buf := make([]byte, copySize)
 	for {
-		if err := ctx.Err(); err != nil {
-			return Info{}, err
-		}
-		n, readErr := r.Read(buf)
-		info.Bytes += int64(n)
-		if limit > 0 && info.Bytes > limit {
-			return Info{}, fault.Invalidf("body_too_large", "the body is larger than %d bytes", limit)
-		}
-		digest.Write(buf[:n])
+		n, readErr := body.Read(buf)
 		if _, err := w.Write(buf[:n]); err != nil {
-			return Info{}, s.writeFault(err)
+			return s.writeFault(err)
 		}
 		if errors.Is(readErr, io.EOF) {
-			info.SHA256 = hex.EncodeToString(digest.Sum(nil))
-			return info, nil
+			return nil
 		}
 		if readErr != nil {
-			return Info{}, readErr
+			return body.err
 		}
 	}
+}
+
+// errBroken is what a driver sees of a body's error: some take
+// io.ErrUnexpectedEOF, with which a client that went away ends, for a good end.
+var errBroken = errors.New("the body is broken")
+
+// hashed is a body that counts and digests itself. After an error other than
+// its end, err says why.
+type hashed struct {
+	ctx    context.Context //nolint:containedctx // a reader has no other way to be told
+	r      io.Reader
+	limit  int64
+	bytes  int64
+	digest hash.Hash
+	err    error
+}
+
+func (h *hashed) Read(p []byte) (int, error) {
+	if h.err == nil {
+		h.err = h.ctx.Err()
+	}
+	if h.err != nil {
+		return 0, errBroken
+	}
+	n, err := h.r.Read(p)
+	if errors.Is(err, io.ErrUnexpectedEOF) || !errors.Is(err, io.EOF) {
+		h.err = err
+	}
+	h.bytes += int64(n)
+	if h.limit > 0 && h.bytes > h.limit {
+		h.err = fault.Invalidf("body_too_large", "the body is larger than %d bytes", h.limit)
+	}
+	if h.err != nil {
+		return 0, errBroken
+	}
+	h.digest.Write(p[:n])
+	return n, err //nolint:wrapcheck // nil or io.EOF
+}
+
+func (h *hashed) info() Info {
+	if h.err != nil {
+		return Info{}
+	}
+	return Info{Bytes: h.bytes, SHA256: hex.EncodeToString(h.digest.Sum(nil))}
 }
 
 // syncDirs makes the names of a new file, and of the directories that may be

@@ -30,6 +30,10 @@ type Opener struct {
 type Backend struct {
 	// Bucket is closed by [Store.Close].
 	Bucket *blob.Bucket
+	// Uploads makes [Store.Put] hand the body to the driver's Upload instead of
+	// writing it. Only for drivers that have one: gocloud completes an object
+	// of another whose body broke.
+	Uploads bool
 	// Diagnose reads the vendor's own error; nil leaves it to gocloud's codes.
 	Diagnose func(err error) Diagnosis
 	// Ready, when set, replaces listing one object as the health probe.

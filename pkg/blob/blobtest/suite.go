@@ -77,6 +77,21 @@ func wantContent(t *testing.T, s *blob.Store, key, want string) {
 	}
 }
 
+// read returns what comes out of a proven read before it ends.
+func read(t *testing.T, s *blob.Store, key string, want blob.Info) ([]byte, error) {
+	t.Helper()
+	r, err := s.Read(t.Context(), key, want)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	return io.ReadAll(iotest.HalfReader(r))
+}
+
 func wantMissing(t *testing.T, s *blob.Store, key string) {
 	t.Helper()
 	_, _, err := s.Get(t.Context(), key)
@@ -176,12 +191,14 @@ func cases() map[string]func(*testing.T, *blob.Store) {
 		"a body that breaks leaves nothing and its error comes back": func(t *testing.T, s *blob.Store) {
 			broken := errors.New("the client went away")
 			k := key(t, "d", "u")
-			for _, n := range []int{0, 10, 300 << 10} {
-				body := io.MultiReader(bytes.NewReader(random(n, 1)), iotest.ErrReader(broken))
-				if _, err := s.Put(t.Context(), k, body, blob.PutOptions{}); !errors.Is(err, broken) {
-					t.Errorf("got %v", err)
+			for _, why := range []error{broken, io.ErrUnexpectedEOF} {
+				for _, n := range []int{0, 10, 300 << 10, 6 << 20} {
+					body := io.MultiReader(bytes.NewReader(random(n, 1)), iotest.ErrReader(why))
+					if _, err := s.Put(t.Context(), k, body, blob.PutOptions{}); !errors.Is(err, why) {
+						t.Errorf("got %v", err)
+					}
+					wantMissing(t, s, k)
 				}
-				wantMissing(t, s, k)
 			}
 			put(t, s, k, "before")
 			body := io.MultiReader(strings.NewReader("aft"), iotest.ErrReader(broken))
@@ -214,6 +231,34 @@ func cases() map[string]func(*testing.T, *blob.Store) {
 				t.Fatal(err)
 			}
 			wantContent(t, s, k, "x")
+		},
+		"what is read is proven": func(t *testing.T, s *blob.Store) {
+			k := key(t, "d", "u")
+			for i, n := range []int{0, 1, 64 << 10, 64<<10 + 1, 200 << 10} {
+				content := random(n, uint64(i))
+				info, err := s.Put(t.Context(), k, bytes.NewReader(content), blob.PutOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := read(t, s, k, info); err != nil || !bytes.Equal(got, content) {
+					t.Errorf("%d bytes: got %d, %v", n, len(got), err)
+				}
+				other := info
+				other.SHA256 = strings.Repeat("0", 64)
+				longer, shorter := info, info
+				longer.Bytes++
+				shorter.Bytes--
+				for _, wrong := range []blob.Info{other, longer, shorter} {
+					got, err := read(t, s, k, wrong)
+					if code, _ := fault.Public(err); !fault.Is(err, fault.Permanent) || code != "blob_damaged" || n > 0 && len(got) >= n {
+						t.Errorf("%d bytes read as %+v: got %d, %v", n, wrong, len(got), err)
+					}
+				}
+			}
+			_, err := s.Read(t.Context(), key(t, "d", "absent"), blob.Info{})
+			if !fault.Is(err, fault.NotFound) {
+				t.Errorf("got %v", err)
+			}
 		},
 		"a missing blob is not found": func(t *testing.T, s *blob.Store) {
 			wantMissing(t, s, key(t, "d", "u"))
