@@ -147,7 +147,7 @@ func (m *Model) Stream(ctx context.Context, r llm.Request) iter.Seq2[llm.Delta, 
 
 // end tells how a call ended: with the last delta or with an error.
 func (m *Model) end(ctx context.Context, call *upstream.Call, last llm.Delta, err error) (llm.Delta, error) {
-	failure, blocked := m.failure(call, err)
+	blocked, failure := m.failure(call, err)
 	switch {
 	case blocked && ctx.Err() == nil:
 		last.Finish = llm.Filtered
@@ -160,30 +160,30 @@ func (m *Model) end(ctx context.Context, call *upstream.Call, last llm.Delta, er
 }
 
 // failure classifies what went wrong, if anything did, and tells a refusal for the content apart.
-func (m *Model) failure(call *upstream.Call, err error) (failure error, blocked bool) {
+func (m *Model) failure(call *upstream.Call, err error) (blocked bool, failure error) {
 	if why := call.Interrupted(); why != nil {
-		return why, false
+		return false, why
 	}
 	if refusal := call.Refusal(); refusal != nil {
 		p := readProblem(refusal.Body)
 		if p.kind == "" && refusal.Status < http.StatusMultipleChoices {
-			return upstream.NotTheAPI("it usually has no path", upstream.Describe("anthropic", refusal.Status, refusal.MediaType, "", m.cfg.APIKey)), false
+			return false, upstream.NotTheAPI("it usually has no path", upstream.Describe("anthropic", refusal.Status, refusal.MediaType, "", m.cfg.APIKey))
 		}
-		return p.fault(refusal.Status, refusal.Pause, m.cfg.APIKey), p.blocked()
+		return p.blocked(), p.fault(refusal.Status, refusal.Pause, m.cfg.APIKey)
 	}
 	if why := call.Broken(); why != nil {
 		// The SDK saw a complete body and complains about its last, cut event, if at all.
-		return upstream.Unavailable("the language model's answer broke off", fmt.Errorf("anthropic: %w", why)), false
+		return false, upstream.Unavailable("the language model's answer broke off", fmt.Errorf("anthropic: %w", why))
 	}
 	if failed, ok := errors.AsType[*anthropic.Error](err); ok {
 		p := readProblem([]byte(failed.RawJSON()))
 		// The stream itself began well; its status says nothing.
-		return p.fault(http.StatusInternalServerError, 0, m.cfg.APIKey), p.blocked()
+		return p.blocked(), p.fault(http.StatusInternalServerError, 0, m.cfg.APIKey)
 	}
 	if err != nil {
-		return upstream.Unavailable("the language model is not reachable or its answer cannot be read", readError(err, m.cfg.APIKey)), false
+		return false, upstream.Unavailable("the language model is not reachable or its answer cannot be read", readError(err, m.cfg.APIKey))
 	}
-	return nil, false
+	return false, nil
 }
 
 // readError keeps what says how a call failed, and drops the SDK's complaints
@@ -257,7 +257,7 @@ func note(last *llm.Delta, event anthropic.MessageStreamEventUnion) string {
 
 // finish reads a stop reason; "" when the event has none.
 func finish(reason anthropic.StopReason) llm.Finish {
-	switch reason { //nolint:exhaustive // what is not named ended the answer early for reasons of no use to the asker
+	switch reason {
 	case "":
 		return ""
 	case anthropic.StopReasonEndTurn, anthropic.StopReasonStopSequence:
@@ -265,6 +265,7 @@ func finish(reason anthropic.StopReason) llm.Finish {
 	case anthropic.StopReasonRefusal:
 		return llm.Filtered
 	default:
+		// Ended early for reasons of no use to the asker.
 		return llm.Truncated
 	}
 }

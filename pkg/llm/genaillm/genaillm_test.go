@@ -376,7 +376,7 @@ func TestNobodyListens(t *testing.T) {
 
 func TestConfigReportsEveryProblem(t *testing.T) {
 	t.Parallel()
-	_, err := genaillm.New(t.Context(), genaillm.Config{BaseURL: "ftp://x", Model: "models/x", MaxTokens: 9, ContextTokens: 9, Silence: -1, APIKey: "hush hush"})
+	_, err := genaillm.New(t.Context(), genaillm.Config{BaseURL: "ftp://x", Model: "models/x", MaxTokens: 9, ContextTokens: 9, Silence: -1, APIKey: "not a key"})
 	if err == nil {
 		t.Fatal("want an error")
 	}

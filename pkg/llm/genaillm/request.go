@@ -26,7 +26,7 @@ func (m *Model) settings(r llm.Request) *genai.GenerateContentConfig {
 		answer = r.MaxTokens
 	}
 	s := &genai.GenerateContentConfig{
-		MaxOutputTokens: int32(min(m.known.Budget(answer), 1<<20)), //nolint:gosec // bounded
+		MaxOutputTokens: int32(min(m.known.Budget(answer), 1<<20)),
 		StopSequences:   r.Stop,
 		ThinkingConfig:  thinking(m.known),
 	}
@@ -49,7 +49,7 @@ func (m *Model) settings(r llm.Request) *genai.GenerateContentConfig {
 func thinking(known modelcatalog.ChatModel) *genai.ThinkingConfig {
 	switch {
 	case known.ThinkingTokens > 0:
-		return &genai.ThinkingConfig{ThinkingBudget: new(int32(min(known.ThinkingTokens, 1<<20)))} //nolint:gosec // bounded
+		return &genai.ThinkingConfig{ThinkingBudget: new(int32(min(known.ThinkingTokens, 1<<20)))}
 	case known.Effort != "":
 		return &genai.ThinkingConfig{ThinkingLevel: genai.ThinkingLevelLow}
 	default:
