@@ -289,7 +289,7 @@ func TestAPoolerWithoutPreparedStatementsIsRecognised(t *testing.T) {
 				wg.Go(func() { results[i] = db.Ready(ctx) })
 			}
 			wg.Wait()
-			second = errors.Join(append(results, second)...)
+			second = errors.Join(second, errors.Join(results...))
 		}
 	}
 	code, message := fault.Public(errors.Join(first, second))

@@ -147,8 +147,8 @@ func (e *postgresEngine) dialect() dialect {
 func (e *postgresEngine) close() error { return e.pool.Close() }
 
 const (
-	beginRead  = "begin isolation level repeatable read read only"
-	beginWrite = "begin isolation level read committed read write"
+	beginRead  = "begin read only isolation level repeatable read"
+	beginWrite = "begin read write isolation level read committed"
 	// maxAttempts is how often a transaction runs that others are in the way of.
 	maxAttempts = 8
 	// The pause before the n-th attempt is random up to firstPause·2ⁿ, and up to maxPause.

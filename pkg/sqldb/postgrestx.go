@@ -120,7 +120,7 @@ func (t *postgresTx) query(ctx context.Context, query string, args []any) (*sql.
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, err := t.conn.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // the caller closes them
+	rows, err := t.conn.QueryContext(ctx, query, args...)
 	if err != nil {
 		cancel()
 		return nil, nil, err

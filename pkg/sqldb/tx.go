@@ -150,7 +150,7 @@ func (s *session) query(ctx context.Context, query string, args []any) (*sql.Row
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, err := stmt.QueryContext(detach(ctx), args...) //nolint:sqlclosecheck // the caller closes them
+	rows, err := stmt.QueryContext(detach(ctx), args...)
 	return rows, func() {}, err
 }
 

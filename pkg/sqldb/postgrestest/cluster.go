@@ -133,7 +133,6 @@ func createCluster(ctx context.Context) (_ *cluster, err error) {
 // it survives whatever ends this process, and holds none of its files.
 func (c *cluster) watch() error {
 	const script = `cat >/dev/null; "$1/pg_ctl" stop -D "$2/data" -m immediate -t 20 >/dev/null 2>&1; rm -rf "$2"`
-	//nolint:gosec,noctx // our own script, which outlives every context
 	cmd := exec.Command("/bin/sh", "-c", script, "watchdog", c.bin, c.dir)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: c.as}
@@ -160,9 +159,9 @@ func (c *cluster) remove() {
 
 // tool runs one of Postgres's programs as an unprivileged user.
 func (c *cluster) tool(ctx context.Context, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, name), args...) //nolint:gosec // found above
+	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, name), args...)
 	cmd.Dir = c.dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "TZ=UTC") //nolint:forbidigo // what the tool gets
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "TZ=UTC")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.as}
 	// A file, not a pipe: the server inherits it and would keep a pipe open.
 	out, err := os.CreateTemp(c.dir, name)

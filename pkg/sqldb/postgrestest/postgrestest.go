@@ -112,7 +112,7 @@ func (s *Server) need(tb testing.TB) *cluster {
 }
 
 func required() bool {
-	for _, name := range strings.Split(os.Getenv(requireVariable), ",") { //nolint:forbidigo // a setting of the tests themselves
+	for name := range strings.SplitSeq(os.Getenv(requireVariable), ",") {
 		if strings.TrimSpace(name) == "postgres" {
 			return true
 		}
