@@ -53,7 +53,7 @@ func (s *Store) readFault(ctx context.Context, err error) error {
 	if !fault.Is(err, fault.NotFound) || s.dir != "" {
 		return err
 	}
-	if _, known := errors.AsType[notFoundFault](err); known {
+	if _, known := errors.AsType[objectMissingError](err); known {
 		return err
 	}
 	if away := s.ready(ctx); away != nil {
@@ -111,13 +111,13 @@ func full(cause error) error {
 	return fault.Transientf("storage_full", "the server has no space left").WithCause(redacted(cause))
 }
 
-// notFoundFault marks an answer that is surely about the object.
-type notFoundFault struct{ error }
+// objectMissingError marks an answer that is surely about the object.
+type objectMissingError struct{ error }
 
-func (e notFoundFault) Unwrap() error { return e.error }
+func (e objectMissingError) Unwrap() error { return e.error }
 
 func notFound(cause error) error {
-	return fault.NotFoundf(codeNotFound, "there is no such blob").WithCause(notFoundFault{redacted(cause)})
+	return fault.NotFoundf(codeNotFound, "there is no such blob").WithCause(objectMissingError{redacted(cause)})
 }
 
 // redaction is an error whose text lost the values of a URL's query: a failed

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 
 	"github.com/ragbus/ragbus/pkg/fault"
 )
@@ -128,7 +129,7 @@ func (v *verified) fill() {
 		}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && !isFault(err):
 		if v.end = v.proven(); errors.Is(v.end, io.EOF) {
-			v.ready = append(v.held, v.spare[:n]...)
+			v.ready = slices.Concat(v.held, v.spare[:n])
 		}
 	default:
 		v.end = err
@@ -152,6 +153,7 @@ func (v *verified) proven() error {
 	return io.EOF
 }
 
+// Close closes what is read.
 func (v *verified) Close() error {
 	if err := v.r.Close(); err != nil {
 		return fmt.Errorf("close blob: %w", redacted(err))

@@ -22,7 +22,7 @@ func newAzure(t *testing.T, status int, code string) string {
 			t.Errorf("%s %s with %q", r.Method, r.URL.Path, r.Header.Get("Authorization"))
 		}
 		w.Header().Set("Content-Type", "application/xml")
-		w.Header().Set("x-ms-error-code", code)
+		w.Header().Set("X-Ms-Error-Code", code)
 		w.WriteHeader(status)
 		if r.Method != http.MethodHead {
 			fmt.Fprintf(w, `<?xml version="1.0" encoding="utf-8"?><Error><Code>%s</Code><Message>scripted</Message></Error>`, code)

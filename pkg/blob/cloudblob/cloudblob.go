@@ -133,7 +133,7 @@ func GCS() blob.Opener {
 					return blob.Backend{}, fault.Invalidf("invalid_blob_url", "RAGBUS_BLOB_URL: the parameter %q is not supported; the JSON API is used", name)
 				}
 			}
-			if os.Getenv("STORAGE_EMULATOR_HOST") != "" {
+			if os.Getenv("STORAGE_EMULATOR_HOST") != "" { //nolint:forbidigo // the vendor's library reads it, as it does its credentials
 				u = with(u, "anonymous", "true")
 			}
 			bucket, err := openGCS(ctx, u)

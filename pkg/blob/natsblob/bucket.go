@@ -28,6 +28,7 @@ type bucket struct {
 	streamName string
 }
 
+// ErrorCode gives an error of the other methods a code of gocloud.
 func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode {
 	switch {
 	case errors.Is(err, errNoObject):
@@ -42,7 +43,10 @@ func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode {
 	return gcerrors.Unknown
 }
 
-func (b *bucket) As(any) bool             { return false }
+// As gives no type of its own.
+func (b *bucket) As(any) bool { return false }
+
+// ErrorAs gives no type of its own.
 func (b *bucket) ErrorAs(error, any) bool { return false }
 
 // Close ends the publisher; the connection is the caller's.
@@ -122,12 +126,13 @@ func (b *bucket) info(ctx context.Context, key string) (jetstream.ObjectInfo, er
 	return info, nil
 }
 
+// Attributes returns size, time and media type of an object.
 func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {
 	info, err := b.info(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	return &driver.Attributes{ContentType: contentType(info), ModTime: info.ModTime, Size: int64(info.Size)}, nil //nolint:gosec // no object is that large
+	return &driver.Attributes{ContentType: contentType(info), ModTime: info.ModTime, Size: int64(info.Size)}, nil
 }
 
 func contentType(info jetstream.ObjectInfo) string {
@@ -174,7 +179,7 @@ func (b *bucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driv
 		if err != nil {
 			return nil, err
 		}
-		page.Objects = append(page.Objects, &driver.ListObject{Key: key, ModTime: info.ModTime, Size: int64(info.Size)}) //nolint:gosec // no object is that large
+		page.Objects = append(page.Objects, &driver.ListObject{Key: key, ModTime: info.ModTime, Size: int64(info.Size)})
 	}
 	return page, nil
 }
@@ -251,10 +256,12 @@ func (b *bucket) tidy(ctx context.Context, before time.Time) (int, error) {
 	return removed, nil
 }
 
+// Copy is not supported.
 func (b *bucket) Copy(context.Context, string, string, *driver.CopyOptions) error {
 	return errUnsupported
 }
 
+// SignedURL is not supported.
 func (b *bucket) SignedURL(context.Context, string, *driver.SignedURLOptions) (string, error) {
 	return "", errUnsupported
 }
