@@ -120,7 +120,7 @@ func TestTheEnvironmentIsNotRead(t *testing.T) {
 	if _, err := e.Embed(t.Context(), embed.Query, []string{"a"}); err != nil {
 		t.Fatal(err)
 	}
-	if got := server.Batches()[0].Header.Get("OpenAI-Organization"); got != "" {
+	if got := server.Batches()[0].Header.Get("Openai-Organization"); got != "" {
 		t.Errorf("the organisation %q was sent", got)
 	}
 }

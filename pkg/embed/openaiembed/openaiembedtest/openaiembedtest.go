@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -94,10 +95,10 @@ func (w Wire) Answer(b emulator.Batch, vectors [][]float32) []byte {
 		tokens += emulator.Tokens(text)
 	}
 	data := make([]datum, 0, len(vectors))
-	for i := len(vectors) - 1; i >= 0; i-- {
-		d := datum{Object: "embedding", Index: i, Embedding: numbers(vectors[i])}
+	for i, v := range slices.Backward(vectors) {
+		d := datum{Object: "embedding", Index: i, Embedding: numbers(v)}
 		if in.EncodingFormat == "base64" && !w.Numbers {
-			d.Embedding = packed(vectors[i])
+			d.Embedding = packed(v)
 		}
 		data = append(data, d)
 	}
@@ -122,7 +123,7 @@ func numbers(v []float32) json.RawMessage {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		if x != x { //nolint:gocritic // NaN is what differs from itself
+		if math.IsNaN(float64(x)) {
 			out = append(out, "null"...)
 			continue
 		}
