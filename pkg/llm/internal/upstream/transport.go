@@ -63,6 +63,13 @@ type transport struct{ base http.RoundTripper }
 
 // RoundTrip implements [http.RoundTripper].
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	// A server that closes an idle connection just as the next call goes out on
+	// it (llama.cpp does so after 5 s) has not seen that call. Go repeats it on
+	// a fresh connection when the request is marked as safe to repeat, and this
+	// mark is not sent (see http.Transport). A call on a fresh connection, and
+	// one that was answered at all, is never repeated.
+	r = r.Clone(r.Context())
+	r.Header["X-Idempotency-Key"] = nil
 	resp, err := t.base.RoundTrip(r)
 	if err != nil {
 		return nil, fmt.Errorf("call the model: %w", err)

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -313,5 +314,57 @@ func TestAlternate(t *testing.T) {
 	want := []llm.Message{{Role: llm.User, Text: "a\n\nb"}, {Role: llm.Assistant, Text: "c"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestAConnectionThatDiedIdleCostsNothing(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, sent := r.Header["X-Idempotency-Key"]; sent {
+			t.Error("the mark is sent")
+		}
+		if calls.Add(1) == 2 {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				err = conn.Close()
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		stream(w)
+		_, _ = io.Copy(w, r.Body)
+	}))
+	defer s.Close()
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	client := Client(base)
+	for i, fresh := range []bool{false, false, true} {
+		if fresh {
+			base.CloseIdleConnections()
+			calls.Store(1)
+		}
+		ctx, call := Begin(t.Context(), Limits{time.Minute, time.Minute})
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, strings.NewReader("data: x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(r)
+		if fresh {
+			if err == nil {
+				t.Error("a call on a fresh connection was repeated")
+				_ = resp.Body.Close()
+			}
+		} else if err != nil {
+			t.Errorf("call %d: %v", i, err)
+		} else {
+			if body, _ := io.ReadAll(resp.Body); string(body) != "data: x" {
+				t.Errorf("call %d: %q", i, body)
+			}
+			_ = resp.Body.Close()
+		}
+		call.End()
 	}
 }
