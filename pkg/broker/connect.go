@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +26,7 @@ const oldestSound = "2.12.3"
 
 // Config says how to reach a server.
 type Config struct {
-	// InProcess, when set, is connected to without a socket, and URL is not used. A *[Server] is one.
+	// InProcess, when set, is connected to without a socket, and URL is not used. A *natsserver.Server is one.
 	InProcess nats.InProcessConnProvider
 	// URL is one address or several, joined by commas: nats://host:4222.
 	URL string `env:"RAGBUS_NATS_URL"`
@@ -245,4 +244,3 @@ func numbers(version string) ([3]int, bool) {
 	return out, true
 }
 
-var _ interface{ InProcessConn() (net.Conn, error) } = (*Server)(nil)

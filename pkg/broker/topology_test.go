@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/broker/natsserver"
 	"github.com/ragbus/ragbus/pkg/broker/brokertest"
 )
 
@@ -59,11 +61,17 @@ func TestNoConsumerLetsTheServerGiveUp(t *testing.T) {
 
 func TestTenReplicasEnsureAtOnce(t *testing.T) {
 	t.Parallel()
-	s, err := broker.Embedded(broker.EmbeddedConfig{Dir: t.TempDir()})
+	s, err := natsserver.Start(natsserver.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { shutdown(t, s) })
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+	})
 	topology := broker.NewTopology(broker.TopologyConfig{})
 	var replicas sync.WaitGroup
 	begin := make(chan struct{})

@@ -14,6 +14,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/lifecycle"
 	"github.com/ragbus/ragbus/pkg/telemetry"
@@ -38,8 +39,20 @@ type Config struct {
 	Telemetry telemetry.Config
 	// TopologyMode is apply, verify or trust.
 	TopologyMode string `env:"RAGBUS_TOPOLOGY_MODE,TOPOLOGY_MODE" envDefault:"apply"`
-	// ProbeAddr is where a worker answers /livez, /readyz and /metrics.
-	ProbeAddr string `env:"RAGBUS_PROBE_ADDR" envDefault:":9090"`
+}
+
+// Probes is the part of the settings that workers have: where they answer
+// /livez, /readyz, /metrics and /version.
+type Probes struct {
+	Addr string `env:"RAGBUS_PROBE_ADDR" envDefault:":9090"`
+}
+
+// Validate implements config.Validator.
+func (c Probes) Validate() error {
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		return fmt.Errorf("RAGBUS_PROBE_ADDR: %q is not host:port", c.Addr)
+	}
+	return nil
 }
 
 // Validate implements config.Validator.
@@ -50,9 +63,6 @@ func (c Config) Validate() error {
 	}
 	if !slices.Contains([]string{TopologyApply, TopologyVerify, TopologyTrust}, c.TopologyMode) {
 		problems = append(problems, fmt.Errorf("RAGBUS_TOPOLOGY_MODE: %q is not known; use apply, verify or trust", c.TopologyMode))
-	}
-	if _, _, err := net.SplitHostPort(c.ProbeAddr); err != nil {
-		problems = append(problems, fmt.Errorf("RAGBUS_PROBE_ADDR: %q is not host:port", c.ProbeAddr))
 	}
 	return errors.Join(problems...)
 }
@@ -74,6 +84,7 @@ type Process struct {
 	cfg      Config
 	topology broker.Topology
 	probes   *lifecycle.ProbeServer
+	checks   []lifecycle.Check
 	closers  []func(context.Context) error
 }
 
@@ -97,6 +108,7 @@ func Open(ctx context.Context, cfg Config, name, version string, out io.Writer, 
 		return nil, fmt.Errorf("RAGBUS_NATS_URL: %w", err)
 	}
 	p.OnClose(p.Broker.Close)
+	p.checks = []lifecycle.Check{{Name: "broker", Probe: p.Broker.Ready}}
 	if err := p.settleTopology(ctx); err != nil {
 		return nil, err
 	}
@@ -137,9 +149,12 @@ func (p *Process) Close(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// Checks returns the broker's check and those given: what the process needs to do its work.
-func (p *Process) Checks(more ...lifecycle.Check) []lifecycle.Check {
-	return append([]lifecycle.Check{{Name: "broker", Probe: p.Broker.Ready}}, more...)
+// Host is the process for those who open its parts.
+func (p *Process) Host() backing.Host {
+	return backing.Host{
+		Log: p.Log, Broker: p.Broker, OnClose: p.OnClose,
+		OnProbe: func(c lifecycle.Check) { p.checks = append(p.checks, c) },
+	}
 }
 
 // Serve runs a service that answers probes itself, until ctx ends.
@@ -149,9 +164,9 @@ func (p *Process) Serve(ctx context.Context, run func(context.Context) error) er
 
 // Work runs a worker until ctx ends, beside a server for probes and metrics
 // whose address is bound at once. It answers for its health on the broker, for the gateways' /health.
-func (p *Process) Work(ctx context.Context, run func(context.Context) error, checks ...lifecycle.Check) error {
-	probes, err := lifecycle.ListenProbes(ctx, p.cfg.ProbeAddr, lifecycle.Probes{
-		Checks: p.Checks(checks...), Metrics: p.Registry, Service: p.Name, Version: p.Version, Log: p.Log,
+func (p *Process) Work(ctx context.Context, cfg Probes, run func(context.Context) error) error {
+	probes, err := lifecycle.ListenProbes(ctx, cfg.Addr, lifecycle.Probes{
+		Checks: p.checks, Metrics: p.Registry, Service: p.Name, Version: p.Version, Log: p.Log,
 	})
 	if err != nil {
 		return fmt.Errorf("RAGBUS_PROBE_ADDR: %w", err)
@@ -159,7 +174,7 @@ func (p *Process) Work(ctx context.Context, run func(context.Context) error, che
 	p.probes = probes
 	return lifecycle.Run(ctx, p.Log, p.parts(
 		lifecycle.Part{Name: "probes", Run: probes.Run},
-		lifecycle.Responding(p.Broker.NATS(), lifecycle.Part{Name: p.Name, Run: run}, checks...),
+		lifecycle.Responding(p.Broker.NATS(), lifecycle.Part{Name: p.Name, Run: run}, p.checks...),
 	)...)
 }
 

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 type settings struct {
 	Process process.Config
+	Probes  process.Probes
 	Size    int    `env:"RAGBUS_SIZE"`
 	Key     string `env:"SOME_KEY"`
 }
@@ -54,19 +55,20 @@ func load(t *testing.T, vars config.Vars) process.Config {
 func TestAWorkerIsProbedWhileItRuns(t *testing.T) {
 	t.Parallel()
 	b := brokertest.StartTCP(t)
-	p, err := process.Open(t.Context(), load(t, config.Vars{"RAGBUS_NATS_URL": b.URL(), "RAGBUS_PROBE_ADDR": "127.0.0.1:0"}), "indexer", "v1", io.Discard, false)
+	p, err := process.Open(t.Context(), load(t, config.Vars{"RAGBUS_NATS_URL": b.URL()}), "indexer", "v1", io.Discard, false)
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.Host().OnProbe(lifecycle.Check{Name: "index", Probe: func(context.Context) error { return fault.Transientf("away", "the index is away") }})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	running, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- p.Work(ctx, func(ctx context.Context) error {
+		done <- p.Work(ctx, process.Probes{Addr: "127.0.0.1:0"}, func(ctx context.Context) error {
 			close(running)
 			<-ctx.Done()
 			return nil
-		}, lifecycle.Check{Name: "index", Probe: func(context.Context) error { return fault.Transientf("away", "the index is away") }})
+		})
 	}()
 	<-running
 	reports, err := lifecycle.Gather(t.Context(), b.Connect().NATS(), "indexer")

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/broker/natsserver"
 )
 
 // Broker is a running server, a connection to it and its topology. The test's cleanup ends it.
@@ -25,9 +26,9 @@ type Broker struct {
 	Topology  broker.Topology
 
 	t      testing.TB
-	cfg    broker.EmbeddedConfig
+	cfg    natsserver.Config
 	mu     sync.Mutex
-	server *broker.Server
+	server *natsserver.Server
 }
 
 // Start starts a server in the process.
@@ -58,7 +59,7 @@ func start(t testing.TB, topology broker.TopologyConfig, listen string) *Broker 
 	t.Helper()
 	b := &Broker{
 		t: t, Topology: broker.NewTopology(topology),
-		cfg: broker.EmbeddedConfig{Dir: t.TempDir(), Listen: listen},
+		cfg: natsserver.Config{Dir: t.TempDir(), Listen: listen},
 	}
 	b.boot()
 	t.Cleanup(func() { b.Stop() })
@@ -143,7 +144,7 @@ func (b *Broker) Restart() {
 
 func (b *Broker) boot() {
 	b.t.Helper()
-	server, err := broker.Embedded(b.cfg)
+	server, err := natsserver.Start(b.cfg)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/broker/natsserver"
 	"github.com/ragbus/ragbus/pkg/catalog/sqlcatalog"
 	"github.com/ragbus/ragbus/pkg/conversation/sqlconversation"
 	"github.com/ragbus/ragbus/pkg/embed"
@@ -147,13 +148,13 @@ func (s *Server) openBroker(ctx context.Context, st *stores) error {
 	conn := s.cfg.Broker
 	conn.Name, conn.Log = "ragbus", s.log
 	if conn.URL != "" {
-		lock, err := broker.LockDir(s.cfg.DataDir)
+		lock, err := natsserver.LockDir(s.cfg.DataDir)
 		if err != nil {
 			return inDir(err)
 		}
 		s.onClose(func(context.Context) error { return lock.Close() })
 	} else {
-		embedded, err := broker.Embedded(broker.EmbeddedConfig{
+		embedded, err := natsserver.Start(natsserver.Config{
 			Dir: s.cfg.DataDir, Listen: s.cfg.NATSListen, SyncAlways: s.cfg.SyncAlways, Log: s.log,
 		})
 		if err != nil {

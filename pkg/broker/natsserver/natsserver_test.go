@@ -1,4 +1,4 @@
-package broker_test
+package natsserver_test
 
 import (
 	"context"
@@ -11,9 +11,11 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/broker/brokertest"
+	"github.com/ragbus/ragbus/pkg/broker/natsserver"
+	"github.com/ragbus/ragbus/pkg/event"
 )
 
-func shutdown(t *testing.T, s *broker.Server) {
+func shutdown(t *testing.T, s *natsserver.Server) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -25,16 +27,16 @@ func shutdown(t *testing.T, s *broker.Server) {
 func TestASecondProcessIsToldThatTheDirectoryIsInUse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first, err := broker.Embedded(broker.EmbeddedConfig{Dir: dir})
+	first, err := natsserver.Start(natsserver.Config{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = broker.Embedded(broker.EmbeddedConfig{Dir: dir})
+	_, err = natsserver.Start(natsserver.Config{Dir: dir})
 	if want := "data directory " + dir + " is in use by another ragbus"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	shutdown(t, first)
-	again, err := broker.Embedded(broker.EmbeddedConfig{Dir: dir})
+	again, err := natsserver.Start(natsserver.Config{Dir: dir})
 	if err != nil {
 		t.Fatalf("after the first has ended: %v", err)
 	}
@@ -48,7 +50,7 @@ func TestADirectoryThatCannotBeUsedIsNamed(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := broker.Embedded(broker.EmbeddedConfig{Dir: filepath.Join(file, "data")})
+	_, err := natsserver.Start(natsserver.Config{Dir: filepath.Join(file, "data")})
 	if err == nil || !strings.Contains(err.Error(), "data directory "+filepath.Join(file, "data")+" cannot be created") {
 		t.Errorf("got %v", err)
 	}
@@ -56,11 +58,11 @@ func TestADirectoryThatCannotBeUsedIsNamed(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(occupied, "ragbus.lock"), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	_, err = broker.Embedded(broker.EmbeddedConfig{Dir: occupied})
+	_, err = natsserver.Start(natsserver.Config{Dir: occupied})
 	if err == nil || !strings.Contains(err.Error(), "is not writable") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := broker.Embedded(broker.EmbeddedConfig{}); err == nil || !strings.Contains(err.Error(), "not named") {
+	if _, err := natsserver.Start(natsserver.Config{}); err == nil || !strings.Contains(err.Error(), "not named") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -73,16 +75,16 @@ func TestATakenPortIsAnErrorAndLeavesTheDirectoryFree(t *testing.T) {
 	}
 	defer listener.Close()
 	dir := t.TempDir()
-	_, err = broker.Embedded(broker.EmbeddedConfig{Dir: dir, Listen: listener.Addr().String()})
+	_, err = natsserver.Start(natsserver.Config{Dir: dir, Listen: listener.Addr().String()})
 	if err == nil || !strings.Contains(err.Error(), "not free") {
 		t.Errorf("got %v", err)
 	}
 	for _, address := range []string{"localhost", "127.0.0.1:port", "127.0.0.1:70000"} {
-		if _, err := broker.Embedded(broker.EmbeddedConfig{Dir: dir, Listen: address}); err == nil {
+		if _, err := natsserver.Start(natsserver.Config{Dir: dir, Listen: address}); err == nil {
 			t.Errorf("%s was accepted", address)
 		}
 	}
-	s, err := broker.Embedded(broker.EmbeddedConfig{Dir: dir})
+	s, err := natsserver.Start(natsserver.Config{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +131,7 @@ func TestConnectIsBounded(t *testing.T) {
 func TestFileStreamsSurviveARestart(t *testing.T) {
 	t.Parallel()
 	b := brokertest.StartTCP(t)
-	e := uploaded("doc-1")
+	e := event.New("default", time.Now(), event.DocumentUploaded{ID: "doc-1", Generation: 1})
 	if err := b.Publisher.Publish(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +147,7 @@ func BenchmarkColdStart(b *testing.B) {
 	for b.Loop() {
 		dir := b.TempDir()
 		began := time.Now()
-		s, err := broker.Embedded(broker.EmbeddedConfig{Dir: dir})
+		s, err := natsserver.Start(natsserver.Config{Dir: dir})
 		if err != nil {
 			b.Fatal(err)
 		}

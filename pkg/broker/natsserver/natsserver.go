@@ -1,4 +1,6 @@
-package broker
+// Package natsserver runs a nats-server inside the process, with JetStream in
+// files of a data directory that it locks.
+package natsserver
 
 import (
 	"context"
@@ -17,8 +19,8 @@ import (
 // startTimeout bounds the wait for a server in the process, whose streams may have to be recovered from disk.
 const startTimeout = 60 * time.Second
 
-// EmbeddedConfig says how the server in the process runs.
-type EmbeddedConfig struct {
+// Config says how the server in the process runs.
+type Config struct {
 	// Dir is the data directory. It is created when missing and locked while
 	// the server runs; JetStream's files are in its folder "nats".
 	Dir string
@@ -38,7 +40,7 @@ type EmbeddedConfig struct {
 }
 
 // WithDefaults returns a copy with every unset field filled in.
-func (c EmbeddedConfig) WithDefaults() EmbeddedConfig {
+func (c Config) WithDefaults() Config {
 	if c.MaxMemory == 0 {
 		c.MaxMemory = 512 << 20
 	}
@@ -52,7 +54,7 @@ func (c EmbeddedConfig) WithDefaults() EmbeddedConfig {
 }
 
 // Validate reports every setting that cannot work. What is not set is not a problem.
-func (c EmbeddedConfig) Validate() error {
+func (c Config) Validate() error {
 	var problems []error
 	if c.MaxMemory < 0 || c.MaxStore < 0 {
 		problems = append(problems, errors.New("the limits of memory and store must not be negative"))
@@ -71,11 +73,11 @@ type Server struct {
 	lock *os.File
 }
 
-// Embedded starts a nats-server with JetStream in the process and returns
+// Start starts a nats-server with JetStream in the process and returns
 // when it accepts connections. A data directory that another process uses or
 // that cannot be written, and a taken port, are errors that say so. The
 // caller must call [Server.Shutdown].
-func Embedded(cfg EmbeddedConfig) (*Server, error) {
+func Start(cfg Config) (*Server, error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("embedded broker: %w", err)

@@ -1,0 +1,110 @@
+// Package embedder opens the model that makes vectors.
+package embedder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ragbus/ragbus/pkg/backing"
+	"github.com/ragbus/ragbus/pkg/embed"
+	"github.com/ragbus/ragbus/pkg/embed/cohereembed"
+	"github.com/ragbus/ragbus/pkg/embed/genaiembed"
+	"github.com/ragbus/ragbus/pkg/embed/minilm"
+	"github.com/ragbus/ragbus/pkg/embed/openaiembed"
+)
+
+// The choices of [Config].
+const (
+	Builtin = "builtin"
+	Gemini  = "gemini"
+	OpenAI  = "openai"
+	Cohere  = "cohere"
+)
+
+// Config names the model that makes vectors.
+type Config struct {
+	// Embedder is builtin, gemini, openai or cohere. Another one, or another
+	// model, is another index: run `ragbus reindex` afterwards.
+	Embedder string `env:"RAGBUS_EMBEDDER" envDefault:"builtin"`
+	// Model is the model's name; empty: the provider's current default.
+	Model string `env:"RAGBUS_EMBEDDER_MODEL"`
+	// Dimensions of the vectors; 0: the model's default.
+	Dimensions int `env:"RAGBUS_EMBEDDER_DIMENSIONS"`
+}
+
+// Check returns what keeps these settings from working, by variable.
+func (c Config) Check(k backing.Keys) error {
+	missing := func(key string) error {
+		return fmt.Errorf("%s: missing, RAGBUS_EMBEDDER=%s needs it", key, c.Embedder)
+	}
+	var err error
+	switch c.Embedder {
+	case Builtin:
+		if c.Model != "" || c.Dimensions != 0 {
+			return errors.New("RAGBUS_EMBEDDER_MODEL, RAGBUS_EMBEDDER_DIMENSIONS: the built-in embedder has one model of 384 dimensions; leave them out")
+		}
+	case Gemini:
+		if k.Gemini == "" {
+			return missing("GEMINI_API_KEY")
+		}
+		err = c.gemini(k).WithDefaults().Validate()
+	case OpenAI:
+		if k.OpenAI == "" && k.OpenAIBaseURL == "" {
+			return missing("OPENAI_API_KEY")
+		}
+		err = c.openai(k).WithDefaults().Validate()
+	case Cohere:
+		if k.Cohere == "" {
+			return missing("COHERE_API_KEY")
+		}
+		err = c.cohere(k).WithDefaults().Validate()
+	default:
+		return fmt.Errorf("RAGBUS_EMBEDDER: %q is not known; use %s, %s, %s or %s", c.Embedder, Builtin, Gemini, OpenAI, Cohere)
+	}
+	if err != nil {
+		return fmt.Errorf("RAGBUS_EMBEDDER=%s: %w", c.Embedder, err)
+	}
+	return nil
+}
+
+// Open returns the embedder. It calls nobody yet.
+func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (embed.Embedder, error) {
+	if err := c.Check(k); err != nil {
+		return nil, err
+	}
+	e, err := c.open(ctx, h, k)
+	if err != nil {
+		return nil, fmt.Errorf("set up the embedder %s: %w", c.Embedder, err)
+	}
+	return e, nil
+}
+
+func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys) (embed.Embedder, error) {
+	switch c.Embedder {
+	case Gemini:
+		return genaiembed.New(ctx, c.gemini(k))
+	case OpenAI:
+		return openaiembed.New(c.openai(k))
+	case Cohere:
+		return cohereembed.New(c.cohere(k))
+	}
+	e, err := minilm.New(minilm.Config{})
+	if err != nil {
+		return nil, err
+	}
+	h.OnClose(func(context.Context) error { return e.Close() })
+	return e, nil
+}
+
+func (c Config) gemini(k backing.Keys) genaiembed.Config {
+	return genaiembed.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: k.GeminiBaseURL}
+}
+
+func (c Config) openai(k backing.Keys) openaiembed.Config {
+	return openaiembed.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: k.OpenAIBaseURL}
+}
+
+func (c Config) cohere(k backing.Keys) cohereembed.Config {
+	return cohereembed.Config{APIKey: k.Cohere.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: k.CohereBaseURL}
+}

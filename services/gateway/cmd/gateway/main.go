@@ -1,0 +1,59 @@
+// Command gateway serves the HTTP API of Ragbus. It holds no state: any
+// number of replicas run beside each other.
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/ragbus/ragbus/pkg/backing"
+	"github.com/ragbus/ragbus/pkg/process"
+	"github.com/ragbus/ragbus/services/gateway"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+type settings struct {
+	Process  process.Config
+	Database backing.Database
+	Blobs    backing.Blobs
+	Gateway  gateway.Config
+}
+
+// Validate implements config.Validator.
+func (s settings) Validate() error { return errors.Join(s.Database.Missing(), s.Blobs.Missing()) }
+
+func main() { os.Exit(process.Main(run)) }
+
+func run(ctx context.Context, env process.Environment) (err error) {
+	cfg, err := process.Settings[settings](env.Vars)
+	if err != nil {
+		return err
+	}
+	p, err := process.Open(ctx, cfg.Process, "gateway", version, env.Log, env.Terminal)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close(ctx)) }()
+	records, err := backing.OpenRecords(ctx, p.Host(), cfg.Database, "")
+	if err != nil {
+		return err
+	}
+	blobs, err := backing.OpenBlobs(ctx, p.Host(), cfg.Blobs, "")
+	if err != nil {
+		return err
+	}
+	service, err := gateway.New(cfg.Gateway, gateway.Deps{
+		Catalog: records.Catalog, Conversations: records.Conversations, Blobs: blobs, Publisher: p.Publisher, Broker: p.Broker,
+		Registry: p.Registry, Log: p.Log, Tracers: p.Tracers, Version: gateway.Version{Version: version},
+	})
+	if err != nil {
+		return err
+	}
+	if err := service.Listen(ctx); err != nil {
+		return err
+	}
+	return p.Serve(ctx, service.Run)
+}
