@@ -2,6 +2,7 @@ package sqldb_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -270,5 +271,34 @@ func TestASilentServerIsNotWaitedFor(t *testing.T) {
 	}
 	if took := time.Since(started); took > 20*time.Second {
 		t.Errorf("it took %s", took)
+	}
+}
+
+// So it is in the middle of a transaction, when no packet says that the
+// server is gone.
+func TestAServerThatFallsSilentIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	line := connectThrough(t, postgres.Database(t))
+	db := openWith(t, sqldb.Config{URL: line.url})
+	migrateItems(t, db)
+	started := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	err := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		if err := insert("x", 1)(ctx, tx); err != nil {
+			return err
+		}
+		line.cut()
+		return insert("y", 1)(ctx, tx)
+	})
+	if !errors.Is(err, context.DeadlineExceeded) || !fault.Is(err, fault.Transient) {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(started); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	line.mend()
+	if n := count(t, db); n != 0 {
+		t.Errorf("%d rows are there", n)
 	}
 }

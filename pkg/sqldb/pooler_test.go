@@ -45,6 +45,89 @@ func listenSilently(t *testing.T) (address string) {
 	return l.Addr().String()
 }
 
+// line is a connection to Postgres that can be cut without anybody being told.
+type line struct {
+	url  string
+	mu   sync.RWMutex
+	open chan struct{}
+}
+
+// cut holds back everything that is sent from now on.
+func (l *line) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = make(chan struct{})
+}
+
+// mend lets everything through again.
+func (l *line) mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.open)
+}
+
+func (l *line) passable() chan struct{} {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.open
+}
+
+// pass copies from one side to the other until one of them closes.
+func (l *line) pass(from, to net.Conn) {
+	defer from.Close()
+	defer to.Close()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			<-l.passable()
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func connectThrough(t *testing.T, direct string) *line {
+	t.Helper()
+	u, err := url.Parse(direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := u.Host
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = listener.Addr().String()
+	l := &line{url: u.String(), open: make(chan struct{})}
+	l.mend()
+	var copies sync.WaitGroup
+	copies.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			far, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server)
+			if err != nil {
+				t.Error(errors.Join(err, client.Close()))
+				return
+			}
+			copies.Go(func() { l.pass(client, far) })
+			copies.Go(func() { l.pass(far, client) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		copies.Wait()
+	})
+	return l
+}
+
 // pooler stands between clients and Postgres as PgBouncer does in transaction
 // mode: each transaction of a client gets whichever server connection comes
 // next, and no client keeps one for longer. It knows nothing of prepared

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -63,29 +64,42 @@ func (t *postgresTx) remaining(ctx context.Context) (time.Duration, bool) {
 	return left, true
 }
 
-// statement returns the context of one statement. It does not end with ctx's
-// cancellation, which would cost the connection: like SQLite's, it is looked
-// at before each statement. The server keeps the time, and the context only
-// makes sure that a server that is gone is not waited for.
-func (t *postgresTx) statement(ctx context.Context) (context.Context, context.CancelFunc, error) {
+// statement returns the context of one statement, and what stops it. It does
+// not end with ctx's cancellation, which would cost the connection: like
+// SQLite's, ctx is looked at before each statement. The server keeps the time,
+// and a deadline on the socket makes sure that a server that is gone is not
+// waited for; a context that can end would take a goroutine or two for each
+// statement, a third of all that a small one costs this process.
+func (t *postgresTx) statement(ctx context.Context) (context.Context, func(), error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, classify(err)
 	}
 	if t.patient {
-		ctx, cancel := context.WithCancel(ctx)
-		return ctx, cancel, nil
+		return ctx, t.hangUp, nil
 	}
 	left, _ := t.remaining(ctx)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), left+grace)
-	return ctx, cancel, nil
+	if err := t.setDeadline(left); err != nil {
+		return nil, nil, err
+	}
+	return context.WithoutCancel(ctx), t.hangUp, nil
 }
 
+func (t *postgresTx) setDeadline(left time.Duration) error {
+	if err := t.raw.PgConn().Conn().SetDeadline(time.Now().Add(left + grace)); err != nil {
+		return unreachable(err)
+	}
+	return nil
+}
+
+// hangUp makes reading what is left of an answer fail at once, and with it
+// the connection.
+func (t *postgresTx) hangUp() { _ = t.raw.PgConn().Conn().SetDeadline(time.Unix(1, 0)) }
+
 func (t *postgresTx) exec(ctx context.Context, query string, args []any) (int64, error) {
-	ctx, cancel, err := t.statement(ctx)
+	ctx, _, err := t.statement(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer cancel()
 	res, err := t.conn.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
@@ -94,11 +108,10 @@ func (t *postgresTx) exec(ctx context.Context, query string, args []any) (int64,
 }
 
 func (t *postgresTx) execAll(ctx context.Context, query string, rows [][]any) error {
-	ctx, cancel, err := t.statement(ctx)
+	ctx, _, err := t.statement(ctx)
 	if err != nil {
 		return err
 	}
-	defer cancel()
 	batch := &pgx.Batch{}
 	for _, args := range rows {
 		batch.Queue(query, args...)
@@ -107,34 +120,31 @@ func (t *postgresTx) execAll(ctx context.Context, query string, rows [][]any) er
 }
 
 func (t *postgresTx) one(ctx context.Context, query string, args, dest []any) error {
-	ctx, cancel, err := t.statement(ctx)
+	ctx, _, err := t.statement(ctx)
 	if err != nil {
 		return err
 	}
-	defer cancel()
 	return t.conn.QueryRowContext(ctx, query, args...).Scan(dest...)
 }
 
 func (t *postgresTx) query(ctx context.Context, query string, args []any) (*sql.Rows, func(), error) {
-	ctx, cancel, err := t.statement(ctx)
+	ctx, stop, err := t.statement(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	rows, err := t.conn.QueryContext(ctx, query, args...)
 	if err != nil {
-		cancel()
 		return nil, nil, err
 	}
-	return rows, cancel, nil
+	return rows, stop, nil
 }
 
 // script sends the text as it is; the server runs statement after statement.
 func (t *postgresTx) script(ctx context.Context, text string) error {
-	ctx, cancel, err := t.statement(ctx)
+	ctx, _, err := t.statement(ctx)
 	if err != nil {
 		return err
 	}
-	defer cancel()
 	return t.raw.PgConn().Exec(ctx, text).Close()
 }
 
@@ -147,9 +157,10 @@ func (t *postgresTx) commit(ctx context.Context) error {
 	if t.raw.PgConn().TxStatus() == 'E' {
 		return fault.As(fault.Permanent, errIgnored)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.limit+grace)
-	defer cancel()
-	return t.classify(t.raw.PgConn().Exec(ctx, "commit").Close())
+	if err := t.setDeadline(t.limit); err != nil {
+		return err
+	}
+	return t.classify(t.raw.PgConn().Exec(context.WithoutCancel(ctx), "commit").Close())
 }
 
 // end rolls back what was not committed, and gives the connection back. A
@@ -161,13 +172,11 @@ func (t *postgresTx) end(ctx context.Context) error {
 			return errDropped
 		}
 		if t.raw.PgConn().TxStatus() != 'I' {
-			ctx, cancel := context.WithTimeout(ctx, t.limit+grace)
-			defer cancel()
-			if err := t.raw.PgConn().Exec(ctx, "rollback").Close(); err != nil {
+			if t.setDeadline(t.limit) != nil || t.raw.PgConn().Exec(ctx, "rollback").Close() != nil {
 				return errDropped
 			}
 		}
-		if t.spoilt {
+		if t.spoilt || t.raw.PgConn().Conn().SetDeadline(time.Time{}) != nil {
 			return errDropped
 		}
 		return nil
@@ -186,11 +195,15 @@ func (t *postgresTx) classify(err error) error {
 	if err == nil {
 		return nil
 	}
+	late := t.hurried && (sqlState(err) == "57014" || errors.Is(err, os.ErrDeadlineExceeded))
+	switch {
+	case late:
+		return fault.As(fault.Transient, errors.Join(context.DeadlineExceeded, err))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return unreachable(err)
+	}
 	switch sqlState(err) {
 	case "57014": // query_canceled
-		if t.hurried {
-			return fault.As(fault.Transient, errors.Join(context.DeadlineExceeded, err))
-		}
 		return fault.Transientf("database_busy", "the database took too long; try again").WithCause(err)
 	case "25006": // read_only_sql_transaction
 		if t.writes {

@@ -23,8 +23,7 @@ type statements interface {
 	execAll(ctx context.Context, query string, rows [][]any) error
 	// one returns sql.ErrNoRows when there is none.
 	one(ctx context.Context, query string, args, dest []any) error
-	// query also returns what to call when the rows are closed; before that,
-	// it stops the statement.
+	// query also returns what stops the statement before its end.
 	query(ctx context.Context, query string, args []any) (*sql.Rows, func(), error)
 	script(ctx context.Context, text string) error
 	classify(err error) error
@@ -76,7 +75,6 @@ func (tx *Tx) Each(ctx context.Context, query string, args []any, row func(scan 
 		if closeErr := rows.Close(); closeErr != nil && err == nil {
 			err = tx.s.classify(closeErr)
 		}
-		stop()
 	}()
 	for n := 1; rows.Next(); n++ {
 		if err := row(rows.Scan); err != nil {

@@ -76,8 +76,18 @@ func fill(b *testing.B, s *sqlcatalog.Store, documents int) (refs []corpus.Chunk
 
 // BenchmarkFind looks up chunks spread over a library of 1,000 chunks, all of
 // which are remembered after a while, and over one of 40,000, most of which are not.
-func BenchmarkFind(b *testing.B) {
-	for _, documents := range []int{25, 1000} {
+func BenchmarkFind(b *testing.B) { benchmarkFind(b, open, 25, 1000) }
+
+func BenchmarkFindOnPostgres(b *testing.B) { benchmarkFind(b, openPostgres, 25, 250) }
+
+func openPostgres(tb testing.TB) *sqlcatalog.Store {
+	tb.Helper()
+	return openURL(tb, postgres.Database(tb))
+}
+
+func benchmarkFind(b *testing.B, open func(testing.TB) *sqlcatalog.Store, libraries ...int) {
+	b.Helper()
+	for _, documents := range libraries {
 		s := open(b)
 		refs, _ := fill(b, s, documents)
 		scope, err := corpus.NewScope(benchTenant)
@@ -126,7 +136,12 @@ func BenchmarkVectors(b *testing.B) {
 }
 
 // BenchmarkIngest is everything the catalog does for a document of 40 chunks.
-func BenchmarkIngest(b *testing.B) {
+func BenchmarkIngest(b *testing.B) { benchmarkIngest(b, open) }
+
+func BenchmarkIngestOnPostgres(b *testing.B) { benchmarkIngest(b, openPostgres) }
+
+func benchmarkIngest(b *testing.B, open func(testing.TB) *sqlcatalog.Store) {
+	b.Helper()
 	s := open(b)
 	b.ReportAllocs()
 	reportCPU(b)

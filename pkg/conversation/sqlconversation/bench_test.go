@@ -32,6 +32,15 @@ func cpuTime(b *testing.B) time.Duration {
 // BenchmarkChat is what one question costs the store: Accept, History of a
 // new conversation, and Finish with 8 KB of sources.
 func BenchmarkChat(b *testing.B) {
+	benchmarkChat(b, func(b *testing.B) conversation.Store { b.Helper(); return open(b) })
+}
+
+func BenchmarkChatOnPostgres(b *testing.B) {
+	benchmarkChat(b, func(b *testing.B) conversation.Store { b.Helper(); return openOn(b, openURL(b, postgres.Database(b))) })
+}
+
+func benchmarkChat(b *testing.B, open func(*testing.B) conversation.Store) {
+	b.Helper()
 	for _, goroutines := range []int{1, 64} {
 		b.Run(fmt.Sprint("goroutines=", goroutines), func(b *testing.B) {
 			s := open(b)

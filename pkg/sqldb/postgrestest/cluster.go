@@ -209,7 +209,7 @@ func freePort(ctx context.Context) (int, error) {
 // run starts the server and waits until it answers.
 func (c *cluster) run(ctx context.Context) error {
 	options := fmt.Sprintf("-p %d -c listen_addresses=127.0.0.1 -c unix_socket_directories=%s -c max_connections=200 -c shared_buffers=32MB"+
-		" -c fsync=off -c full_page_writes=off -c autovacuum=off -c max_wal_size=4GB -c log_min_messages=fatal", c.port, c.dir)
+		" -c fsync=off -c full_page_writes=off -c max_wal_size=4GB -c log_min_messages=fatal", c.port, c.dir)
 	return c.tool(ctx, "pg_ctl", "start", "-D", c.data, "-w", "-t", "60", "-l", filepath.Join(c.dir, "log"), "-o", options)
 }
 

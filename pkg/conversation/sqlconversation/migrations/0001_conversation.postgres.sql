@@ -21,3 +21,10 @@ begin
 			' or current_setting(''ragbus.all_tenants'', true) = ''true'')', t);
 	end loop;
 end $$;
+
+-- One owner may have every row of a tenant. A planner without statistics does
+-- not know, and takes an index that begins with both for as good as the
+-- primary key. Turns are looked up for every question: the index of a
+-- conversation's turns begins with what nobody looks up a single turn by.
+drop index turns_in_order;
+create unique index turns_in_order on turns (conversation, tenant, owner, seq);
