@@ -162,7 +162,7 @@ func inRange(r *qdrant.Range, v *qdrant.Value) bool {
 	default:
 		return false
 	}
-	return (r.Gt == nil || x > *r.Gt) && (r.Gte == nil || x >= *r.Gte) && (r.Lt == nil || x < *r.Lt) && (r.Lte == nil || x <= *r.Lte)
+	return (r.Gt == nil || x > r.GetGt()) && (r.Gte == nil || x >= r.GetGte()) && (r.Lt == nil || x < r.GetLt()) && (r.Lte == nil || x <= r.GetLte())
 }
 
 func compileMatch(m *qdrant.Match) (func(*qdrant.Value) bool, error) {
@@ -203,4 +203,3 @@ func compileMatch(m *qdrant.Match) (func(*qdrant.Value) bool, error) {
 	}
 	return nil, status.Error(codes.Unimplemented, "the stand-in does not know this match")
 }
-

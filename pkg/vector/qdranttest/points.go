@@ -259,7 +259,7 @@ func (s pointsService) Scroll(_ context.Context, req *qdrant.ScrollPoints) (*qdr
 	if req.Limit != nil {
 		limit = int(req.GetLimit())
 	}
-	if err := c.checkLimit(uint64(limit)); err != nil { //nolint:gosec // not negative
+	if err := c.checkLimit(uint64(limit)); err != nil {
 		return nil, err
 	}
 	found, err := c.read(req.GetFilter())
@@ -319,7 +319,7 @@ func (s pointsService) Facet(_ context.Context, req *qdrant.FacetCounts) (*qdran
 	})
 	limit := 10
 	if req.Limit != nil {
-		limit = int(req.GetLimit()) //nolint:gosec // the client's own number
+		limit = int(req.GetLimit())
 	}
 	return &qdrant.FacetResponse{Hits: all[:min(limit, len(all))]}, nil
 }

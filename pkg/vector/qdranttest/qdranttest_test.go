@@ -1,11 +1,9 @@
 package qdranttest_test
 
 import (
-	"fmt"
 	"math"
 	"net"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"testing"
 
@@ -21,103 +19,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// fixture is the vendor's client with a collection of one dense and one sparse vector.
-type fixture struct {
-	*qdrant.Client
-}
-
-const collection = "c"
-
-func dial(t *testing.T, address string) fixture {
-	t.Helper()
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := qdrant.NewClient(&qdrant.Config{Host: host, Port: number, SkipCompatibilityCheck: true, PoolSize: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return fixture{c}
-}
-
-func start(t *testing.T, opts qdranttest.Options) fixture {
-	t.Helper()
-	f := dial(t, qdranttest.Start(t, opts))
-	f.create(t, collection, nil)
-	return f
-}
-
-func (f fixture) create(t *testing.T, name string, strict *qdrant.StrictModeConfig) {
-	t.Helper()
-	if err := f.CreateCollection(t.Context(), &qdrant.CreateCollection{
-		CollectionName: name, StrictModeConfig: strict,
-		VectorsConfig:       qdrant.NewVectorsConfigMap(map[string]*qdrant.VectorParams{"dense": {Size: 4, Distance: qdrant.Distance_Cosine}}),
-		SparseVectorsConfig: qdrant.NewSparseVectorsConfig(map[string]*qdrant.SparseVectorParams{"sparse": {Modifier: qdrant.Modifier_Idf.Enum()}}),
-	}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (f fixture) upsert(t *testing.T, points ...*qdrant.PointStruct) {
-	t.Helper()
-	if _, err := f.Upsert(t.Context(), &qdrant.UpsertPoints{CollectionName: collection, Points: points}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func payload(pairs ...any) map[string]*qdrant.Value {
-	m := make(map[string]any)
-	for i := 0; i < len(pairs); i += 2 {
-		m[fmt.Sprint(pairs[i])] = pairs[i+1]
-	}
-	return qdrant.NewValueMap(m)
-}
-
-func dense(v ...float32) *qdrant.Vectors {
-	return qdrant.NewVectorsMap(map[string]*qdrant.Vector{"dense": qdrant.NewVectorDense(v)})
-}
-
-func sparse(terms ...uint32) *qdrant.Vectors {
-	ones := make([]float32, len(terms))
-	for i := range ones {
-		ones[i] = 1
-	}
-	return qdrant.NewVectorsMap(map[string]*qdrant.Vector{"sparse": qdrant.NewVectorSparse(terms, ones)})
-}
-
-func (f fixture) query(t *testing.T, q *qdrant.QueryPoints) ([]*qdrant.ScoredPoint, error) {
-	t.Helper()
-	q.CollectionName = collection
-	return f.Query(t.Context(), q)
-}
-
-func (f fixture) scores(t *testing.T, terms []uint32, params *qdrant.SearchParams, filter *qdrant.Filter) map[uint64]float64 {
-	t.Helper()
-	ones := make([]float32, len(terms))
-	for i := range ones {
-		ones[i] = 1
-	}
-	hits, err := f.query(t, &qdrant.QueryPoints{Query: qdrant.NewQuerySparse(terms, ones), Using: qdrant.PtrOf("sparse"), Params: params, Filter: filter})
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := make(map[uint64]float64)
-	for _, h := range hits {
-		out[h.GetId().GetNum()] = float64(h.GetScore())
-	}
-	return out
-}
 
 func idf(n, df float64) float64 { return math.Log((n-df+0.5)/(df+0.5) + 1) }
 
@@ -172,7 +73,7 @@ func TestIDFIsOverTheCollectionUnlessACorpusIsNamed(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", what, diff)
 		}
 	}
-	if _, err := f.query(t, &qdrant.QueryPoints{Query: qdrant.NewQueryDense([]float32{1, 0, 0, 0}), Using: qdrant.PtrOf("dense"), Params: over(tenant("a"))}); status.Code(err) != codes.InvalidArgument {
+	if _, err := f.query(t, &qdrant.QueryPoints{Query: qdrant.NewQueryDense([]float32{1, 0, 0, 0}), Using: new("dense"), Params: over(tenant("a"))}); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("a corpus on a dense query: %v", err)
 	}
 	old := start(t, qdranttest.Options{Version: "1.18.3"})
@@ -209,7 +110,7 @@ func TestBadRequestsAreRefusedAsTheServerDoes(t *testing.T) {
 	}
 	_, badID := f.Upsert(t.Context(), &qdrant.UpsertPoints{CollectionName: collection, Points: []*qdrant.PointStruct{{Id: qdrant.NewID("x"), Vectors: dense(1, 0, 0, 0)}}})
 	_, empty := f.Upsert(t.Context(), &qdrant.UpsertPoints{CollectionName: collection})
-	_, limit := f.query(t, &qdrant.QueryPoints{Query: qdrant.NewQueryDense([]float32{1, 0, 0, 0}), Using: qdrant.PtrOf("dense"), Limit: qdrant.PtrOf(uint64(0))})
+	_, limit := f.query(t, &qdrant.QueryPoints{Query: qdrant.NewQueryDense([]float32{1, 0, 0, 0}), Using: new("dense"), Limit: new(uint64(0))})
 	_, missing := f.Upsert(t.Context(), &qdrant.UpsertPoints{CollectionName: "absent", Points: []*qdrant.PointStruct{{Id: qdrant.NewIDNum(1), Vectors: dense(1, 0, 0, 0)}}})
 	_, unknown := f.SetPayload(t.Context(), &qdrant.SetPayloadPoints{CollectionName: collection, Payload: payload("a", 1), PointsSelector: qdrant.NewPointsSelector(qdrant.NewIDNum(9))})
 	_, vectors := f.UpdateVectors(t.Context(), &qdrant.UpdatePointVectors{CollectionName: collection, Points: []*qdrant.PointVectors{{Id: qdrant.NewIDNum(9), Vectors: dense(1, 0, 0, 0)}}})
@@ -254,7 +155,7 @@ func TestNaNIsFoundFirst(t *testing.T) {
 		&qdrant.PointStruct{Id: qdrant.NewIDNum(3), Vectors: dense(0, 0, 0, 0)},
 		&qdrant.PointStruct{Id: qdrant.NewIDNum(4), Vectors: sparse(1)},
 	)
-	hits, err := f.query(t, &qdrant.QueryPoints{Query: qdrant.NewQueryDense([]float32{1, 0, 0, 0}), Using: qdrant.PtrOf("dense")})
+	hits, err := f.query(t, &qdrant.QueryPoints{Query: qdrant.NewQueryDense([]float32{1, 0, 0, 0}), Using: new("dense")})
 	if err != nil || len(hits) != 3 || hits[0].GetId().GetNum() != 2 || !math.IsNaN(float64(hits[0].GetScore())) || hits[1].GetScore() != 1 || hits[2].GetScore() != 0 {
 		t.Errorf("%v, %v", hits, err)
 	}
@@ -268,7 +169,7 @@ func TestFilters(t *testing.T) {
 		{"word": "b", "n": 2.5, "b": false, "list": []any{}, "o": []any{map[string]any{"k": "v", "n": 1}, map[string]any{"k": "w", "n": 2}}},
 		{"n": nil, "list": nil, "a.b": "quoted"},
 	} {
-		f.upsert(t, &qdrant.PointStruct{Id: qdrant.NewIDNum(uint64(i)), Payload: qdrant.NewValueMap(p), Vectors: dense(1, 0, 0, 0)}) //nolint:gosec // small
+		f.upsert(t, &qdrant.PointStruct{Id: qdrant.NewIDNum(uint64(i)), Payload: qdrant.NewValueMap(p), Vectors: dense(1, 0, 0, 0)})
 	}
 	must := func(c ...*qdrant.Condition) *qdrant.Filter { return &qdrant.Filter{Must: c} }
 	two, half := 2.0, 1.5
@@ -355,8 +256,8 @@ func TestStrictMode(t *testing.T) {
 	t.Parallel()
 	f := dial(t, qdranttest.Start(t, qdranttest.Options{}))
 	f.create(t, collection, &qdrant.StrictModeConfig{
-		Enabled: qdrant.PtrOf(true), MaxQueryLimit: qdrant.PtrOf(uint32(5)), UnindexedFilteringRetrieve: qdrant.PtrOf(false),
-		UnindexedFilteringUpdate: qdrant.PtrOf(false), UpsertMaxBatchsize: qdrant.PtrOf(uint64(2)), FilterMaxConditions: qdrant.PtrOf(uint64(2)),
+		Enabled: new(true), MaxQueryLimit: new(uint32(5)), UnindexedFilteringRetrieve: new(false),
+		UnindexedFilteringUpdate: new(false), UpsertMaxBatchsize: new(uint64(2)), FilterMaxConditions: new(uint64(2)),
 	})
 	count := func(conditions ...*qdrant.Condition) error {
 		_, err := f.Count(t.Context(), &qdrant.CountPoints{CollectionName: collection, Filter: &qdrant.Filter{Must: conditions}})
@@ -370,7 +271,7 @@ func TestStrictMode(t *testing.T) {
 	wrongKind := count(word)
 	f.index(t, "word", qdrant.FieldType_FieldTypeKeyword)
 	f.index(t, "o[].k", qdrant.FieldType_FieldTypeKeyword)
-	_, limit := f.query(t, &qdrant.QueryPoints{Limit: qdrant.PtrOf(uint64(6))})
+	_, limit := f.query(t, &qdrant.QueryPoints{Limit: new(uint64(6))})
 	three := []*qdrant.PointStruct{{Id: qdrant.NewIDNum(1), Vectors: dense(1, 0, 0, 0)}, {Id: qdrant.NewIDNum(2), Vectors: dense(1, 0, 0, 0)}, {Id: qdrant.NewIDNum(3), Vectors: dense(1, 0, 0, 0)}}
 	_, batch := f.Upsert(t.Context(), &qdrant.UpsertPoints{CollectionName: collection, Points: three})
 	for what, c := range map[string]struct {
@@ -410,7 +311,7 @@ func TestAliasesAndFusionAndFacets(t *testing.T) {
 		t.Errorf("after it succeeded: %d, %v", n, err)
 	}
 	one := func(terms ...uint32) *qdrant.PrefetchQuery {
-		return &qdrant.PrefetchQuery{Query: qdrant.NewQuerySparse(terms, []float32{1}), Using: qdrant.PtrOf("sparse"), Limit: qdrant.PtrOf(uint64(1))}
+		return &qdrant.PrefetchQuery{Query: qdrant.NewQuerySparse(terms, []float32{1}), Using: new("sparse"), Limit: new(uint64(1))}
 	}
 	hits, err := f.query(t, &qdrant.QueryPoints{Prefetch: []*qdrant.PrefetchQuery{one(2), one(2)}, Query: qdrant.NewQueryFusion(qdrant.Fusion_RRF)})
 	if err != nil || len(hits) != 1 || hits[0].GetScore() != 1 {

@@ -24,7 +24,7 @@ func (c *collection) checkLimit(limit uint64) error {
 }
 
 func (c *collection) checkUpsert(points int) error {
-	if most := c.limits.UpsertMaxBatchsize; c.strict() && most != nil && uint64(points) > *most { //nolint:gosec // not negative
+	if most := c.limits.UpsertMaxBatchsize; c.strict() && most != nil && uint64(points) > *most {
 		return invalid("Limit exceeded %d > %d for \"upsert limit\". Help: Reduce the \"upsert limit\" parameter to or below %d.", points, *most, *most)
 	}
 	return nil

@@ -95,7 +95,7 @@ func TestBothStoresRankPublicSetsAlike(t *testing.T) {
 
 func lines[T any](t *testing.T, path string) []T {
 	t.Helper()
-	file, err := os.Open(path) //nolint:gosec // a file of the project
+	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}

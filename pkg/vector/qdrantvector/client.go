@@ -66,7 +66,7 @@ func tlsConfig(given *tls.Config) *tls.Config {
 }
 
 func (c *client) conn() *qdrant.GrpcClient {
-	return c.pool[int(c.next.Add(1)%uint32(len(c.pool)))] //nolint:gosec // at most 64
+	return c.pool[int(c.next.Add(1)%uint32(len(c.pool)))]
 }
 
 func (c *client) points() qdrant.PointsClient           { return c.conn().Points() }

@@ -148,7 +148,7 @@ func (s *Store) putHead(ctx context.Context, collection string, id *qdrant.Point
 		return err
 	}
 	_, err = s.client.points().Upsert(ctx, &qdrant.UpsertPoints{
-		CollectionName: collection, Wait: qdrant.PtrOf(true), Ordering: strong(), Points: []*qdrant.PointStruct{point},
+		CollectionName: collection, Wait: new(true), Ordering: strong(), Points: []*qdrant.PointStruct{point},
 		UpdateFilter: &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewMatchInt(revisionKey, revision)}},
 	})
 	return err //nolint:wrapcheck // a fault of the client

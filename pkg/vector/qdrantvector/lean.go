@@ -82,14 +82,14 @@ func (s *Store) foreign(ctx context.Context, q vector.Query) (bool, error) {
 	}
 	answer, err := s.client.points().Facet(ctx, &qdrant.FacetCounts{
 		CollectionName: s.names.alias, Key: leanKey, Filter: &qdrant.Filter{Must: population(q)},
-		Limit: qdrant.PtrOf(uint64(maxLeanValues)), Exact: qdrant.PtrOf(true),
+		Limit: new(uint64(maxLeanValues)), Exact: new(true),
 	})
 	if err != nil {
 		return false, fmt.Errorf("ask for the language of the collections: %w", err)
 	}
 	sum := int64(0)
 	for _, hit := range answer.GetHits() {
-		sum += hit.GetValue().GetIntegerValue() * int64(hit.GetCount()) //nolint:gosec // a server has fewer points
+		sum += hit.GetValue().GetIntegerValue() * int64(hit.GetCount())
 	}
 	s.leans.put(name, sum < 0, s.now())
 	return sum < 0, nil

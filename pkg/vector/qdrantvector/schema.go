@@ -37,9 +37,9 @@ const (
 // Only the tenant has graphs of its own, for every search names one.
 func indexes() map[string]*qdrant.CreateFieldIndexCollection {
 	keyword := func(tenant bool) *qdrant.CreateFieldIndexCollection {
-		params := &qdrant.KeywordIndexParams{EnableHnsw: qdrant.PtrOf(tenant)}
+		params := &qdrant.KeywordIndexParams{EnableHnsw: new(tenant)}
 		if tenant {
-			params.IsTenant = qdrant.PtrOf(true)
+			params.IsTenant = new(true)
 		}
 		return &qdrant.CreateFieldIndexCollection{
 			FieldType: qdrant.FieldType_FieldTypeKeyword.Enum(), FieldIndexParams: qdrant.NewPayloadIndexParamsKeyword(params),
@@ -49,7 +49,7 @@ func indexes() map[string]*qdrant.CreateFieldIndexCollection {
 		return &qdrant.CreateFieldIndexCollection{
 			FieldType: qdrant.FieldType_FieldTypeInteger.Enum(),
 			FieldIndexParams: qdrant.NewPayloadIndexParamsInt(&qdrant.IntegerIndexParams{
-				Lookup: qdrant.PtrOf(lookup), Range: qdrant.PtrOf(ranges), EnableHnsw: qdrant.PtrOf(false),
+				Lookup: new(lookup), Range: new(ranges), EnableHnsw: new(false),
 			}),
 		}
 	}
@@ -57,10 +57,10 @@ func indexes() map[string]*qdrant.CreateFieldIndexCollection {
 		tenantKey: keyword(true), collectionKey: keyword(false), documentKey: keyword(false), versionKey: keyword(false),
 		aclKey: keyword(false), metaKey: keyword(false), numbersKey + "[]." + nameKey: keyword(false),
 		numbersKey + "[]." + valueKey: {
-			FieldType: qdrant.FieldType_FieldTypeFloat.Enum(), FieldIndexParams: qdrant.NewPayloadIndexParamsFloat(&qdrant.FloatIndexParams{EnableHnsw: qdrant.PtrOf(false)}),
+			FieldType: qdrant.FieldType_FieldTypeFloat.Enum(), FieldIndexParams: qdrant.NewPayloadIndexParamsFloat(&qdrant.FloatIndexParams{EnableHnsw: new(false)}),
 		},
 		liveKey: {
-			FieldType: qdrant.FieldType_FieldTypeBool.Enum(), FieldIndexParams: qdrant.NewPayloadIndexParamsBool(&qdrant.BoolIndexParams{EnableHnsw: qdrant.PtrOf(false)}),
+			FieldType: qdrant.FieldType_FieldTypeBool.Enum(), FieldIndexParams: qdrant.NewPayloadIndexParamsBool(&qdrant.BoolIndexParams{EnableHnsw: new(false)}),
 		},
 		generationKey: integer(false, true), leanKey: integer(true, false), revisionKey: integer(true, false),
 	}
@@ -72,18 +72,18 @@ func (s *Store) create(ctx context.Context, collection string) error {
 	_, err := s.client.collections().Create(ctx, &qdrant.CreateCollection{
 		CollectionName: collection,
 		VectorsConfig: qdrant.NewVectorsConfigMap(map[string]*qdrant.VectorParams{
-			denseVector: {Size: uint64(s.cfg.Dimensions), Distance: qdrant.Distance_Cosine}, //nolint:gosec // checked
+			denseVector: {Size: uint64(s.cfg.Dimensions), Distance: qdrant.Distance_Cosine},
 		}),
 		SparseVectorsConfig: qdrant.NewSparseVectorsConfig(map[string]*qdrant.SparseVectorParams{sparseVector: {Modifier: qdrant.Modifier_Idf.Enum()}}),
 		// Every search names its tenant, so that graphs within tenants are all that is needed.
-		HnswConfig:             &qdrant.HnswConfigDiff{M: qdrant.PtrOf(uint64(0)), PayloadM: qdrant.PtrOf(uint64(graphPayloadM)), EfConstruct: qdrant.PtrOf(uint64(graphConstruct))},
+		HnswConfig:             &qdrant.HnswConfigDiff{M: new(uint64(0)), PayloadM: new(uint64(graphPayloadM)), EfConstruct: new(uint64(graphConstruct))},
 		ShardNumber:            optional(s.cfg.Shards),
 		ReplicationFactor:      optional(s.cfg.Replicas),
 		WriteConsistencyFactor: optional(s.cfg.Replicas),
 		StrictModeConfig: &qdrant.StrictModeConfig{
-			Enabled: qdrant.PtrOf(true), MaxQueryLimit: qdrant.PtrOf(uint32(maxQueryLimit)), MaxTimeout: qdrant.PtrOf(uint32(maxTimeout)),
-			UnindexedFilteringRetrieve: qdrant.PtrOf(false), UnindexedFilteringUpdate: qdrant.PtrOf(false),
-			UpsertMaxBatchsize: qdrant.PtrOf(uint64(maxUpsert)), FilterMaxConditions: qdrant.PtrOf(uint64(maxConditions)),
+			Enabled: new(true), MaxQueryLimit: new(uint32(maxQueryLimit)), MaxTimeout: new(uint32(maxTimeout)),
+			UnindexedFilteringRetrieve: new(false), UnindexedFilteringUpdate: new(false),
+			UpsertMaxBatchsize: new(uint64(maxUpsert)), FilterMaxConditions: new(uint64(maxConditions)),
 		},
 	})
 	if err != nil && codeOf(err) != codes.AlreadyExists {
@@ -92,13 +92,13 @@ func (s *Store) create(ctx context.Context, collection string) error {
 	all := indexes()
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		index := all[key]
-		index.CollectionName, index.FieldName, index.Wait = collection, key, qdrant.PtrOf(true)
+		index.CollectionName, index.FieldName, index.Wait = collection, key, new(true)
 		if _, err := s.client.points().CreateFieldIndex(ctx, index); err != nil {
 			return fmt.Errorf("index %q of collection %s: %w", key, collection, err)
 		}
 	}
 	_, err = s.client.points().Upsert(ctx, &qdrant.UpsertPoints{
-		CollectionName: collection, Wait: qdrant.PtrOf(true), Points: []*qdrant.PointStruct{{
+		CollectionName: collection, Wait: new(true), Points: []*qdrant.PointStruct{{
 			Id: markerID(), Vectors: qdrant.NewVectorsMap(map[string]*qdrant.Vector{}),
 			Payload: map[string]*qdrant.Value{
 				profileKey: qdrant.NewValueString(text(s.cfg.ProfileKey)), layoutKey: qdrant.NewValueInt(layout), lexicalKey: qdrant.NewValueInt(lexical.Version),
@@ -132,7 +132,7 @@ func (s *Store) verify(ctx context.Context, collection string) error {
 	switch {
 	case dense == nil || sparse == nil:
 		return mismatch("the collection %s in Qdrant was not made by Ragbus", collection)
-	case dense.GetSize() != uint64(s.cfg.Dimensions): //nolint:gosec // checked
+	case dense.GetSize() != uint64(s.cfg.Dimensions):
 		return mismatch("the collection %s in Qdrant has %d dimensions; the embedder has %d", collection, dense.GetSize(), s.cfg.Dimensions)
 	case dense.GetDistance() != qdrant.Distance_Cosine:
 		return mismatch("the collection %s in Qdrant has the distance %s, not Cosine", collection, dense.GetDistance())
@@ -146,7 +146,7 @@ func (s *Store) verify(ctx context.Context, collection string) error {
 		if answer.GetResult().GetPayloadSchema()[key] != nil {
 			continue
 		}
-		index.CollectionName, index.FieldName, index.Wait = collection, key, qdrant.PtrOf(true)
+		index.CollectionName, index.FieldName, index.Wait = collection, key, new(true)
 		if _, err := s.client.points().CreateFieldIndex(ctx, index); err != nil {
 			return fmt.Errorf("index %q of collection %s: %w", key, collection, err)
 		}

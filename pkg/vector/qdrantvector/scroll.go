@@ -16,7 +16,7 @@ func (s *Store) scroll(ctx context.Context, collection string, of *qdrant.Filter
 		var from *qdrant.PointId
 		for {
 			page, err := s.client.points().Scroll(ctx, &qdrant.ScrollPoints{
-				CollectionName: collection, Filter: of, Offset: from, Limit: qdrant.PtrOf(uint32(scrollPage)),
+				CollectionName: collection, Filter: of, Offset: from, Limit: new(uint32(scrollPage)),
 				WithPayload: qdrant.NewWithPayload(true), WithVectors: qdrant.NewWithVectors(true),
 			})
 			if err != nil {

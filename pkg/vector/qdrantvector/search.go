@@ -138,7 +138,7 @@ func (r *run) legs(ctx context.Context) (keyword, dense []found, err error) {
 	for document, h := range r.known {
 		filter.MustNot = append(filter.MustNot, qdrant.NewFilterAsCondition(otherVersions(document, h.Live)))
 	}
-	limit := qdrant.PtrOf(uint64(r.depth + tieMargin)) //nolint:gosec // positive
+	limit := new(uint64(r.depth + tieMargin))
 	payload := qdrant.NewWithPayloadInclude(documentKey, versionKey, ordinalKey, collectionKey)
 	var batch []*qdrant.QueryPoints
 	if len(r.terms) > 0 {
@@ -147,14 +147,14 @@ func (r *run) legs(ctx context.Context) (keyword, dense []found, err error) {
 			return nil, nil, err
 		}
 		batch = append(batch, &qdrant.QueryPoints{
-			CollectionName: r.names.alias, Query: sparseQuery(r.terms), Using: qdrant.PtrOf(sparseVector),
+			CollectionName: r.names.alias, Query: sparseQuery(r.terms), Using: new(sparseVector),
 			Filter: filter, Params: params, Limit: limit, WithPayload: payload,
 		})
 	}
 	if r.query.Mode != vector.Keyword {
 		batch = append(batch, &qdrant.QueryPoints{
-			CollectionName: r.names.alias, Query: qdrant.NewQueryDense(r.query.Dense), Using: qdrant.PtrOf(denseVector),
-			Filter: filter, Params: &qdrant.SearchParams{HnswEf: qdrant.PtrOf(uint64(searchWidth))}, Limit: limit, WithPayload: payload,
+			CollectionName: r.names.alias, Query: qdrant.NewQueryDense(r.query.Dense), Using: new(denseVector),
+			Filter: filter, Params: &qdrant.SearchParams{HnswEf: new(uint64(searchWidth))}, Limit: limit, WithPayload: payload,
 		})
 	}
 	results, err := r.batch(ctx, batch)
@@ -231,14 +231,14 @@ func (r *run) confirm(ctx context.Context, keyword, dense []found) (map[string]*
 	}
 	batch := []*qdrant.QueryPoints{{
 		CollectionName: r.names.alias, Filter: &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewHasID(ids...)}},
-		Limit: qdrant.PtrOf(uint64(len(ids))), WithPayload: qdrant.NewWithPayloadInclude(revisionKey, stateKey),
+		Limit: new(uint64(len(ids))), WithPayload: qdrant.NewWithPayloadInclude(revisionKey, stateKey),
 	}}
 	missing := r.withoutCosine(keyword, dense)
 	if len(missing) > 0 {
 		batch = append(batch, &qdrant.QueryPoints{
-			CollectionName: r.names.alias, Query: qdrant.NewQueryDense(r.query.Dense), Using: qdrant.PtrOf(denseVector),
-			Filter: &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewHasID(missing...)}}, Params: &qdrant.SearchParams{Exact: qdrant.PtrOf(true)},
-			Limit: qdrant.PtrOf(uint64(len(missing))), WithPayload: qdrant.NewWithPayload(false),
+			CollectionName: r.names.alias, Query: qdrant.NewQueryDense(r.query.Dense), Using: new(denseVector),
+			Filter: &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewHasID(missing...)}}, Params: &qdrant.SearchParams{Exact: new(true)},
+			Limit: new(uint64(len(missing))), WithPayload: qdrant.NewWithPayload(false),
 		})
 	}
 	results, err := r.batch(ctx, batch)

@@ -15,13 +15,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A real server to run the contract on as well, as RAGBUS_VECTOR_URL has it,
-// and its key.
-const (
-	realServer    = "RAGBUS_TEST_QDRANT_URL"
-	realServerKey = "RAGBUS_TEST_QDRANT_API_KEY"
-)
-
 func config(address string) qdrantvector.Config {
 	return qdrantvector.Config{
 		URL: "qdrant://" + address, Dimensions: vectortest.Dimensions, ProfileKey: "test-32", Logger: slog.New(slog.DiscardHandler),

@@ -8,7 +8,6 @@ import (
 	"math"
 
 	"github.com/qdrant/go-client/qdrant"
-	"google.golang.org/grpc/codes"
 
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/fault"
@@ -21,75 +20,6 @@ const (
 	maxBatchBytes  = 4 << 20
 	maxOrdinal     = math.MaxInt32
 )
-
-// place is a collection to write to. missing brings points of a version that
-// were written before the collection was; nil where that cannot be.
-type place struct {
-	collection string
-	missing    func(ctx context.Context, tenant, document, version string) error
-	// rebuild is set on writes that repeat what the record said a while ago:
-	// they give way to a version that its writer has made live meanwhile.
-	rebuild bool
-}
-
-// everywhere writes to all collections that hold the index: the current one
-// and, while a rebuild runs, the one to come. Which ones there are is looked
-// up again after writing, so that a write that ends when a rebuild has begun,
-// or has replaced the collection, is in the new one too.
-func (s *Store) everywhere(ctx context.Context, what string, write func(context.Context, place) error) error {
-	written := make(map[string]bool)
-	var gone error
-	for range changeAttempts {
-		known, err := s.aliases(ctx)
-		if err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-		var open []place
-		for _, collection := range []string{known.current, known.next} {
-			if collection != "" && !written[collection] {
-				open = append(open, s.place(collection, known))
-			}
-		}
-		if len(open) == 0 {
-			if len(written) == 0 {
-				return fmt.Errorf("%s: %w", what, s.lost(gone))
-			}
-			return nil
-		}
-		for _, p := range open {
-			err := write(ctx, p)
-			if codeOf(err) == codes.NotFound {
-				gone = err // replaced meanwhile, or lost
-				continue
-			}
-			if err != nil {
-				return fmt.Errorf("%s: %w", what, err)
-			}
-			written[p.collection] = true
-		}
-		if gone != nil && len(written) == 0 {
-			again, err := s.aliases(ctx)
-			if err != nil || again == known {
-				return fmt.Errorf("%s: %w", what, errors.Join(s.lost(gone), err))
-			}
-		}
-	}
-	return fmt.Errorf("%s: %w", what, fault.Transientf("index_contended", "the search index is being replaced again and again"))
-}
-
-func (s *Store) place(collection string, known targets) place {
-	p := place{collection: collection}
-	if collection == known.next && known.current != "" && known.current != known.next {
-		p.missing = func(ctx context.Context, tenant, document, version string) error {
-			return s.copyMissing(ctx, known.current, known.next, tenant, document, version)
-		}
-	}
-	return p
-}
-
-func (s *Store) lost(cause error) error {
-	return fault.Transientf("index_missing", "the search index is not there; run: ragbus reindex").WithCause(cause)
-}
 
 // Upsert implements [vector.Store]. Points of the version that is live
 // already are seen at once.
@@ -194,7 +124,7 @@ func (s *Store) put(ctx context.Context, collection string, points []*qdrant.Poi
 			n++
 		}
 		_, err := s.client.points().Upsert(ctx, &qdrant.UpsertPoints{
-			CollectionName: collection, Wait: qdrant.PtrOf(true), Ordering: medium(), Points: points[:n],
+			CollectionName: collection, Wait: new(true), Ordering: medium(), Points: points[:n],
 		})
 		if err != nil {
 			return err //nolint:wrapcheck // a fault of the client
@@ -218,14 +148,14 @@ func medium() *qdrant.WriteOrdering {
 
 func (s *Store) setPayload(ctx context.Context, collection string, of *qdrant.Filter, payload map[string]*qdrant.Value) error {
 	_, err := s.client.points().SetPayload(ctx, &qdrant.SetPayloadPoints{
-		CollectionName: collection, Wait: qdrant.PtrOf(true), Ordering: medium(), Payload: payload, PointsSelector: qdrant.NewPointsSelectorFilter(of),
+		CollectionName: collection, Wait: new(true), Ordering: medium(), Payload: payload, PointsSelector: qdrant.NewPointsSelectorFilter(of),
 	})
 	return err //nolint:wrapcheck // a fault of the client
 }
 
 func (s *Store) remove(ctx context.Context, collection string, of *qdrant.Filter) error {
 	_, err := s.client.points().Delete(ctx, &qdrant.DeletePoints{
-		CollectionName: collection, Wait: qdrant.PtrOf(true), Ordering: medium(), Points: qdrant.NewPointsSelectorFilter(of),
+		CollectionName: collection, Wait: new(true), Ordering: medium(), Points: qdrant.NewPointsSelectorFilter(of),
 	})
 	return err //nolint:wrapcheck // a fault of the client
 }
@@ -404,31 +334,9 @@ func (s *Store) Count(ctx context.Context, tenant, document, version string) (in
 }
 
 func (s *Store) count(ctx context.Context, collection string, of *qdrant.Filter) (int, error) {
-	answer, err := s.client.points().Count(ctx, &qdrant.CountPoints{CollectionName: collection, Filter: of, Exact: qdrant.PtrOf(true)})
+	answer, err := s.client.points().Count(ctx, &qdrant.CountPoints{CollectionName: collection, Filter: of, Exact: new(true)})
 	if err != nil {
 		return 0, err //nolint:wrapcheck // a fault of the client
 	}
-	return int(answer.GetResult().GetCount()), nil //nolint:gosec // a server has fewer points
-}
-
-// copyMissing copies the points of a version that one collection has and another has not.
-func (s *Store) copyMissing(ctx context.Context, from, to, tenant, document, version string) error {
-	of := ofVersion(tenant, document, version)
-	has, err := s.count(ctx, to, of)
-	if err != nil {
-		return err
-	}
-	wanted, err := s.count(ctx, from, of)
-	if err != nil || has >= wanted {
-		return err
-	}
-	for page, err := range s.scroll(ctx, from, of) {
-		if err != nil {
-			return err
-		}
-		if err := s.put(ctx, to, page); err != nil {
-			return err
-		}
-	}
-	return nil
+	return int(answer.GetResult().GetCount()), nil
 }

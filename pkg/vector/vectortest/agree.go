@@ -23,7 +23,7 @@ const agreement = 5e-4
 // versions replaced and swept, and several ways of fusion.
 func Agree(t *testing.T, a, b vector.Store) {
 	t.Helper()
-	rng := rand.New(rand.NewPCG(3, 5)) //nolint:gosec // a repeatable corpus
+	rng := rand.New(rand.NewPCG(3, 5))
 	words := vocabulary(rng)
 	stores := []fixture{{Store: a}, {Store: b}}
 	for d := range 60 {
