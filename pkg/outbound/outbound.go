@@ -403,4 +403,6 @@ func (e *Endpoint) note(err error, told bool) {
 	}
 }
 
-func (e *Endpoint) count(outcome string) { e.deps.Metrics.calls.WithLabelValues(e.cfg.Name, outcome).Inc() }
+func (e *Endpoint) count(outcome string) {
+	e.deps.Metrics.calls.WithLabelValues(e.cfg.Name, outcome).Inc()
+}

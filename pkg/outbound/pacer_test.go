@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -74,14 +75,7 @@ func (l *ledger) add(at time.Time, lane outbound.Lane, cost outbound.Cost) {
 func (l *ledger) worst(lanes ...outbound.Lane) outbound.Cost {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	counts := func(lane outbound.Lane) bool {
-		for _, one := range lanes {
-			if one == lane {
-				return true
-			}
-		}
-		return len(lanes) == 0
-	}
+	counts := func(lane outbound.Lane) bool { return len(lanes) == 0 || slices.Contains(lanes, lane) }
 	var worst outbound.Cost
 	for _, from := range l.entries {
 		var sum outbound.Cost

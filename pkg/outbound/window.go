@@ -22,7 +22,9 @@ type Cost struct {
 
 func (c Cost) add(o Cost) Cost { return Cost{c.Requests + o.Requests, c.Tokens + o.Tokens} }
 
-func (c Cost) atMost(l Cost) Cost { return Cost{atMost(c.Requests, l.Requests), atMost(c.Tokens, l.Tokens)} }
+func (c Cost) atMost(l Cost) Cost {
+	return Cost{atMost(c.Requests, l.Requests), atMost(c.Tokens, l.Tokens)}
+}
 
 // atMost bounds a cost by a limit, of which zero is none.
 func atMost(cost, limit int) int {

@@ -1,6 +1,7 @@
 package cohereembed_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -71,4 +72,10 @@ func TestWrongConfigurationsAreToldAtOnce(t *testing.T) {
 			t.Errorf("error %v, want it to tell of %q", err, want)
 		}
 	}
+}
+
+func BenchmarkBatch(b *testing.B) {
+	embedtest.BenchmarkBatch(b, cohereembedtest.Wire{}, func(t http.RoundTripper) (embed.Embedder, error) {
+		return cohereembed.New(cohereembed.Config{APIKey: emulator.Key, Dimensions: 768, Transport: t})
+	})
 }

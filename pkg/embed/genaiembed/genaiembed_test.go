@@ -2,6 +2,7 @@ package genaiembed_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -127,4 +128,10 @@ func TestWrongConfigurationsAreToldAtOnce(t *testing.T) {
 	if _, err := genaiembed.New(t.Context(), genaiembed.Config{APIKey: "k", Dimensions: 64}); err == nil || !strings.Contains(err.Error(), "choose from 128 to 3072") {
 		t.Errorf("error %v, want the choice of dimensions", err)
 	}
+}
+
+func BenchmarkBatch(b *testing.B) {
+	embedtest.BenchmarkBatch(b, genaiembedtest.Wire{}, func(t http.RoundTripper) (embed.Embedder, error) {
+		return genaiembed.New(b.Context(), genaiembed.Config{APIKey: emulator.Key, Dimensions: 768, Transport: t})
+	})
 }

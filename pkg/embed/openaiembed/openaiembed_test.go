@@ -3,6 +3,7 @@ package openaiembed_test
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -159,4 +160,10 @@ func TestDefaultsAreTheCatalogs(t *testing.T) {
 	if got.Model == "" || got.Dimensions == 0 || got.TextTokens == 0 || got.BatchTexts == 0 || got.BaseURL != openaiembed.DefaultBaseURL {
 		t.Errorf("defaults are %+v", got)
 	}
+}
+
+func BenchmarkBatch(b *testing.B) {
+	embedtest.BenchmarkBatch(b, openaiembedtest.Wire{}, func(t http.RoundTripper) (embed.Embedder, error) {
+		return openaiembed.New(openaiembed.Config{APIKey: emulator.Key, Dimensions: 768, Transport: t})
+	})
 }

@@ -1,10 +1,12 @@
 package remote
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,7 +103,7 @@ func TestVectorsAreRead(t *testing.T) {
 			}
 		}
 	}
-	for _, in := range []string{`[1,null]`, `null`, `"AACAPwA="`, `"?"`, `{}`, `[1e99]`} {
+	for _, in := range []string{`[1,null]`, `null`, `"AACAPwA="`, `"?"`, `{}`, `[1e99]`, `[NaN]`, `[1,]`, `[,1]`, `[1 2]`, `[[1]]`, `[0x1p2]`, `[`, ``} {
 		var got Values
 		if err := got.UnmarshalJSON([]byte(in)); err == nil {
 			t.Errorf("%s is read as %v", in, got)
@@ -114,9 +116,15 @@ func FuzzValues(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		var want []float32
+		plain := json.Unmarshal(data, &want) == nil && !bytes.Contains(data, []byte("null"))
 		var v Values
-		if err := v.UnmarshalJSON(data); err != nil && len(v) > len(data) {
+		err := v.UnmarshalJSON(data)
+		if len(v) > len(data) {
 			t.Errorf("%d elements of %d bytes", len(v), len(data))
+		}
+		if plain && (err != nil || !slices.Equal(v, want)) {
+			t.Errorf("%q is read as %v, %v, want %v", data, v, err, want)
 		}
 	})
 }
