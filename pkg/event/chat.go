@@ -66,8 +66,9 @@ func (c ChatAsked) check() error {
 type ChatRetrieved struct {
 	Asked ChatAsked `json:"asked"`
 	// SearchQuery is the stand-alone question that was searched.
-	SearchQuery string           `json:"search_query"`
-	Passages    []corpus.Passage `json:"passages"`
+	SearchQuery string `json:"search_query"`
+	// Passages come last in the JSON; see [Encode].
+	Passages Passages `json:"passages,omitzero"`
 	// Relevant says that the passages are worth answering from; without it
 	// they are only the closest ones.
 	Relevant bool `json:"relevant"`

@@ -49,7 +49,7 @@ func Encode(e Event) (Message, error) {
 	if err := e.Validate(); err != nil {
 		return Message{}, fmt.Errorf("encode %T: %w", e.Data, err)
 	}
-	data, err := json.Marshal(e.Data)
+	data, err := encode(e.Data)
 	if err != nil {
 		return Message{}, fault.As(fault.Permanent, fmt.Errorf("encode %s: %w", e.Kind(), err))
 	}
@@ -84,7 +84,8 @@ func Encode(e Event) (Message, error) {
 // JSON object) or as bare JSON, whose type and tenant its subject tells. It
 // refuses, with an Invalid fault that says why, what it does not know:
 // another type or version, an unknown field of one of our own work events, a
-// missing tenant, a tenant that is not the subject's.
+// missing tenant, a tenant that is not the subject's. The message must not be
+// modified afterwards: the event may share its bytes.
 func Decode(m Message) (Event, error) {
 	if len(m.Data) > MaxBytes {
 		return Event{}, invalid("the event has %d bytes; the limit is %d", len(m.Data), MaxBytes)

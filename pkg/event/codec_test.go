@@ -77,7 +77,7 @@ func TestEveryFormIsRead(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	valid, err := event.Encode(samples()["document_uploaded_pipeline"])
+	valid, err := event.Encode(samples(t)["document_uploaded_pipeline"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,10 +249,43 @@ func TestEncodeRefusesWhatNobodyCouldRead(t *testing.T) {
 	}
 }
 
+func TestPassagesAreKeptAsTheyCame(t *testing.T) {
+	t.Parallel()
+	subject := "rag.chat.v1.retrieved.t"
+	data := func(passages string) event.Message {
+		return event.Message{Subject: subject, Header: headers("Nats-Msg-Id", "e"), Data: []byte(
+			`{"passages" : ` + passages + ` , "asked":{"id":"a","conversation_id":"c","owner":"o","question":"q","asked_at":"2026-11-22T09:30:00Z"},"search_query":"q","relevant":true,"queue_ms":0,"retrieve_ms":0}`)}
+	}
+	for in, want := range map[string]string{
+		`[{"id":"p1", "text":"<a>\n"}, {"id":"p2"}]`: `[{"id":"p1", "text":"<a>\n"}, {"id":"p2"}]`, `[]`: `[]`, `[ ]`: `[]`, `null`: `[]`,
+	} {
+		e, err := event.Decode(data(in))
+		if err != nil {
+			t.Fatalf("%s: %v", in, err)
+		}
+		got := e.Data.(event.ChatRetrieved).Passages
+		if string(got.JSON()) != want || got.IsZero() != (want == "[]") || got.IsZero() != (len(got.List()) == 0) {
+			t.Errorf("%s: %s %+v", in, got.JSON(), got.List())
+		}
+		m, err := event.Encode(e)
+		if err != nil || !bytes.HasSuffix(m.Data, []byte(`,"passages":`+want+`}`)) {
+			t.Errorf("sent again: %s, %v", m.Data, err)
+		}
+	}
+	for in, reason := range map[string]string{
+		`[{"id":"p","colour":"red"}]`: `unknown field "colour"`, `[{"id":"p","id":"q"}]`: "not one JSON object", `{}`: "is a object",
+		`[{"id":5}]`: `field "passages.0.id" is a number`, `[{"id":"p"},]`: "not one JSON object", "[{\"id\":\"\xff\"}]": "not one JSON object",
+	} {
+		if _, err := event.Decode(data(in)); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%s: got %v, want a reason with %q", in, err, reason)
+		}
+	}
+}
+
 // FuzzDecode: whatever arrives is either refused as Invalid or becomes an
 // event that goes over the wire again unchanged.
 func FuzzDecode(f *testing.F) {
-	for _, e := range samples() {
+	for _, e := range samples(f) {
 		m, err := event.Encode(e)
 		if err != nil {
 			f.Fatal(err)

@@ -2,6 +2,7 @@ package reply_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -80,7 +81,7 @@ func TestAnAnswerIsReadLiveAndAgainOnAnyGateway(t *testing.T) {
 			one := hub(t, b, "gw1")
 			in, second, other := one.Expect("r1"), one.Expect("r1"), one.Expect("r2")
 			w := writer(t, b, one.Subject("r1"), "r1")
-			must(t, w.KeepAlive(), w.Sources([]int{1}), w.Delta("hel"), w.Delta(""), w.KeepAlive(), w.Delta("lo"))
+			must(t, w.KeepAlive(), w.Sources(json.RawMessage("[1]")), w.Delta("hel"), w.Delta(""), w.KeepAlive(), w.Delta("lo"))
 			replay, err := reply.Replay(t.Context(), b.Connect().JetStream(), "r1")
 			if err != nil {
 				t.Fatal(err)

@@ -60,8 +60,8 @@ func Abort(out Publisher, subject, request string, stage Stage, attempt int, v a
 	return w.Error(v)
 }
 
-// Sources sends the passages, as the JSON that the reader gets.
-func (w *Writer) Sources(v any) error { return w.json(Sources, v) }
+// Sources sends the passages, whose JSON the reader gets as it is. It must not be modified any more.
+func (w *Writer) Sources(passages json.RawMessage) error { return w.send(Sources, passages) }
 
 // Delta sends a piece of the answer's text. Nothing is sent for "".
 func (w *Writer) Delta(text string) error {

@@ -271,7 +271,9 @@ func (w *work) writer(stage reply.Stage, attempt int) *reply.Writer {
 // sources sends what a retriever would.
 func (w *work) sources(ids ...string) {
 	w.t.Helper()
-	must(w.t, w.writer(reply.Retrieve, 1).Sources(passages(ids...)))
+	found, err := json.Marshal(passages(ids...))
+	must(w.t, err)
+	must(w.t, w.writer(reply.Retrieve, 1).Sources(found))
 }
 
 func passages(ids ...string) []corpus.Passage {

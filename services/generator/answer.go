@@ -2,7 +2,6 @@ package generator
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -52,10 +51,7 @@ func (s *Service) answer(ctx context.Context, d delivery) ([]event.Event, error)
 		}
 		out.status = conversation.Cancelled
 	}
-	a, err := s.compose(d, out, begun, speaker.firstSaid())
-	if err != nil {
-		return nil, err
-	}
+	a := s.compose(d, out, begun, speaker.firstSaid())
 	stored, err := s.finish(ctx, d, a)
 	switch {
 	case fault.Is(err, fault.NotFound):
@@ -116,19 +112,12 @@ type outcome struct {
 }
 
 // compose makes the terminal answer.
-func (s *Service) compose(d delivery, out outcome, begun, first time.Time) (conversation.Answer, error) {
+func (s *Service) compose(d delivery, out outcome, begun, first time.Time) conversation.Answer {
 	asked := &d.Data.Asked
-	sources, err := json.Marshal(d.Data.Passages)
-	if err != nil {
-		return conversation.Answer{}, fault.As(fault.Permanent, fmt.Errorf("encode sources: %w", err))
-	}
-	if len(d.Data.Passages) == 0 {
-		sources = []byte("[]")
-	}
 	now := time.Now()
 	a := conversation.Answer{
 		ID: asked.ID, ConversationID: asked.ConversationID, Status: out.status, Answer: out.text, Grounded: out.grounded,
-		Citations: out.citations, Sources: sources, SearchQuery: d.Data.SearchQuery, Model: s.modelName(), Usage: out.usage, CreatedAt: asked.AskedAt,
+		Citations: out.citations, Sources: d.Data.Passages.JSON(), SearchQuery: d.Data.SearchQuery, Model: s.modelName(), Usage: out.usage, CreatedAt: asked.AskedAt,
 		Timings: conversation.Timings{
 			QueueMS: d.Data.QueueMS + since(d.StoredAt, begun), RetrieveMS: d.Data.RetrieveMS,
 			FirstTokenMS: since(asked.AskedAt, first), TotalMS: since(asked.AskedAt, now), Degraded: d.Data.Degraded,
@@ -143,7 +132,7 @@ func (s *Service) compose(d delivery, out outcome, begun, first time.Time) (conv
 	if out.reason != "" {
 		a.Reason = &out.reason
 	}
-	return a, nil
+	return a
 }
 
 // Storing an answer is tried this often, for it may have been paid for, and
@@ -185,10 +174,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // bury gives a question that cannot be answered its terminal answer. When
 // another attempt had stored one meanwhile, that one is told.
 func (s *Service) bury(ctx context.Context, d delivery, b worker.Burial) ([]event.Event, error) {
-	a, err := s.compose(d, outcome{status: conversation.Failed}, time.Now(), time.Time{})
-	if err != nil {
-		return nil, err
-	}
+	a := s.compose(d, outcome{status: conversation.Failed}, time.Now(), time.Time{})
 	problem := conversation.Problem{Code: b.Code, Message: b.Message}
 	a.Error = &problem
 	stored, err := s.finish(ctx, d, a)

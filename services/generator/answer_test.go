@@ -203,7 +203,7 @@ func TestDocumentsAreData(t *testing.T) {
 			return scriptllm.Reply{Deltas: []string{text, " [1] [9]"}}
 		}))
 		from := append([]corpus.Passage{{ID: "evil.v.0", DocumentID: "evil", Version: "v", Text: text}}, passages()[1:]...)
-		e := b.retrieved(t, id, func(r *event.ChatRetrieved) { r.Passages = from })
+		e := b.retrieved(t, id, func(r *event.ChatRetrieved) { r.Passages = listed(t, from) })
 		reader := b.listen(t, id)
 		if trial := try(t, s, e, 1); trial.Err != nil {
 			t.Fatal(trial.Err)

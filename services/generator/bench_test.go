@@ -32,7 +32,7 @@ func BenchmarkAnswer(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				asked++
-				e := bench.retrieved(b, "bench-"+strconv.Itoa(asked), func(r *event.ChatRetrieved) { r.Passages, r.Asked.Stream = from, stream })
+				e := bench.retrieved(b, "bench-"+strconv.Itoa(asked), func(r *event.ChatRetrieved) { r.Passages, r.Asked.Stream = listed(b, from), stream })
 				b.StartTimer()
 				if trial := try(b, s, e, 1); trial.Err != nil {
 					b.Fatal(trial.Err)

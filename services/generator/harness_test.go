@@ -72,6 +72,16 @@ func passages() []corpus.Passage {
 	}
 }
 
+// listed is what a retriever passes on.
+func listed(t testing.TB, list []corpus.Passage) event.Passages {
+	t.Helper()
+	out, err := event.NewPassages(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // retrieved records a question and returns its event.
 func (b *bench) retrieved(t testing.TB, id string, change func(*event.ChatRetrieved)) event.Event {
 	t.Helper()
@@ -86,7 +96,7 @@ func (b *bench) retrieved(t testing.TB, id string, change func(*event.ChatRetrie
 		Asked: event.ChatAsked{
 			ID: id, ConversationID: turn.Question.ConversationID, Owner: caller.Owner, Question: "When does the archive open?", Stream: true, AskedAt: now,
 		},
-		SearchQuery: "When does the archive open?", Passages: passages(), Relevant: true, QueueMS: 1, RetrieveMS: 2,
+		SearchQuery: "When does the archive open?", Passages: listed(t, passages()), Relevant: true, QueueMS: 1, RetrieveMS: 2,
 	}
 	if change != nil {
 		change(&data)

@@ -185,7 +185,7 @@ func (b *bench) benchmark(t *testing.B, model llm.Model, passagesOf int) {
 		}
 		from = append(from, more)
 	}
-	e := b.retrieved(t, "bench", func(r *event.ChatRetrieved) { r.Passages = from })
+	e := b.retrieved(t, "bench", func(r *event.ChatRetrieved) { r.Passages = listed(t, from) })
 	data, _ := e.Data.(event.ChatRetrieved)
 	e.ReplyTo = ""
 	d := delivery{Event: e, Data: data, Attempt: 1, StoredAt: time.Now()}

@@ -20,7 +20,7 @@ func (s *Service) write(ctx context.Context, d delivery, speaker *speaker) (outc
 		return outcome{}, fault.As(fault.Transient, context.Cause(ctx))
 	}
 	switch {
-	case !d.Data.Relevant || len(d.Data.Passages) == 0:
+	case !d.Data.Relevant || d.Data.Passages.IsZero():
 		return s.abstain(d, speaker), nil
 	case s.model == nil:
 		return s.writeExtract(ctx, d, speaker)
@@ -45,7 +45,7 @@ func (s *Service) writeExtract(ctx context.Context, d delivery, speaker *speaker
 	if d.Data.SearchQuery != "" {
 		asked = d.Data.SearchQuery
 	}
-	draft, ok := s.extract.Write(asked, d.Data.Passages)
+	draft, ok := s.extract.Write(asked, d.Data.Passages.List())
 	if ctx.Err() != nil {
 		return outcome{}, fault.As(fault.Transient, context.Cause(ctx))
 	}
@@ -65,7 +65,7 @@ func errNothing() error {
 
 func (s *Service) writeModel(ctx context.Context, d delivery, speaker *speaker) (outcome, error) {
 	request, shown, err := prompt.Build(prompt.Input{
-		Question: question(d), Passages: d.Data.Passages, History: d.Data.History,
+		Question: question(d), Passages: d.Data.Passages.List(), History: d.Data.History,
 		ContextTokens: s.model.Info().ContextTokens, AnswerTokens: s.cfg.AnswerTokens, Boundary: prompt.NewBoundary(),
 	})
 	if err != nil {
@@ -119,7 +119,7 @@ func (s *Service) judge(ctx context.Context, d delivery, speaker *speaker, out *
 		replace(phrase.For(question(d)).Blocked, conversation.Blocked)
 		return
 	}
-	citations := s.checker.Check(ctx, question(d), out.text, d.Data.Passages)
+	citations := s.checker.Check(ctx, question(d), out.text, d.Data.Passages.List())
 	for _, c := range citations {
 		if c.Supported {
 			out.citations, out.grounded = citations, true

@@ -167,11 +167,15 @@ func (s *Service) asked(ctx context.Context, d worker.Delivery[event.ChatAsked])
 	if err != nil {
 		return nil, err
 	}
-	if err := w.Sources(found.Passages); err != nil {
+	passages, err := event.NewPassages(found.Passages)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.Sources(passages.JSON()); err != nil {
 		return nil, err
 	}
 	return []event.Event{d.Follow(event.ChatRetrieved{
-		Asked: asked, SearchQuery: query, Passages: found.Passages, Relevant: found.Relevant, History: history, Degraded: found.Degraded,
+		Asked: asked, SearchQuery: query, Passages: passages, Relevant: found.Relevant, History: history, Degraded: found.Degraded,
 		QueueMS: milliseconds(started.Sub(d.StoredAt)), RetrieveMS: milliseconds(time.Since(started)),
 	})}, nil
 }

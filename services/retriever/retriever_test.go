@@ -171,17 +171,17 @@ func TestAQuestionGetsItsPassages(t *testing.T) {
 	s.put(t, "default", "herring", nil, "The herring swims in large schools.", "It is caught with nets in spring.")
 	s.put(t, "default", "salmon", nil, "The salmon climbs rivers to spawn.")
 	retrieved, frame := s.ask(t, asking("q1", "When is the herring caught with nets?"))
-	if frame.Type != reply.Sources || len(retrieved.Passages) == 0 || retrieved.Passages[0].Text != "It is caught with nets in spring." {
-		t.Fatalf("frame %s, passages %+v", frame.Type, retrieved.Passages)
+	if frame.Type != reply.Sources || len(retrieved.Passages.List()) == 0 || retrieved.Passages.List()[0].Text != "It is caught with nets in spring." {
+		t.Fatalf("frame %s, passages %+v", frame.Type, retrieved.Passages.List())
 	}
-	p := retrieved.Passages[0]
+	p := retrieved.Passages.List()[0]
 	if p.DocumentID != "herring" || p.Title != "About herring" || p.PageStart == nil || *p.PageStart != 2 || p.Scores.Keyword == nil {
 		t.Errorf("passage %+v", p)
 	}
 	var framed []corpus.Passage
 	check(t, json.Unmarshal(frame.Data, &framed))
-	if len(framed) != len(retrieved.Passages) || framed[0].ID != p.ID {
-		t.Errorf("the frame has %d passages, the event %d", len(framed), len(retrieved.Passages))
+	if len(framed) != len(retrieved.Passages.List()) || framed[0].ID != p.ID {
+		t.Errorf("the frame has %d passages, the event %d", len(framed), len(retrieved.Passages.List()))
 	}
 }
 
@@ -201,8 +201,8 @@ func TestAFollowUpIsSearchedWithItsConversation(t *testing.T) {
 	asked := asking("q2", "And why does it do that?")
 	asked.ConversationID, asked.Followup = first.Question.ConversationID, true
 	retrieved, _ := s.ask(t, asked)
-	if !strings.Contains(retrieved.SearchQuery, "salmon") || len(retrieved.Passages) != 1 || len(retrieved.History) != 2 {
-		t.Errorf("searched %q with %d passages and history %+v", retrieved.SearchQuery, len(retrieved.Passages), retrieved.History)
+	if !strings.Contains(retrieved.SearchQuery, "salmon") || len(retrieved.Passages.List()) != 1 || len(retrieved.History) != 2 {
+		t.Errorf("searched %q with %d passages and history %+v", retrieved.SearchQuery, len(retrieved.Passages.List()), retrieved.History)
 	}
 }
 
