@@ -39,7 +39,8 @@ type Config struct {
 	// Name is the endpoint's in metrics, logs and /health: "llm", "embedder".
 	Name string
 	// Concurrency is how many calls are under way at most, streams until
-	// their end. Further ones wait, with their context. Default 64.
+	// their end; a quarter of them is for interactive ones alone. Further
+	// ones wait, with their context. Default 64.
 	Concurrency int
 	// Attempts is how often a call is made at most. Default 3.
 	Attempts int
@@ -103,6 +104,8 @@ type Endpoint struct {
 	cfg     Config
 	deps    Deps
 	slots   chan struct{}
+	// bulk has fewer places than slots: bulk work must hold one of them too.
+	bulk    chan struct{}
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 
 	inFlight prometheus.Gauge
@@ -130,6 +133,7 @@ func New(cfg Config, deps Deps) (*Endpoint, error) {
 	}
 	e := &Endpoint{
 		cfg: cfg, deps: deps, slots: make(chan struct{}, cfg.Concurrency),
+		bulk:     make(chan struct{}, max(1, cfg.Concurrency-(cfg.Concurrency+3)/4)),
 		inFlight: deps.Metrics.inFlight.WithLabelValues(cfg.Name), seconds: deps.Metrics.seconds.WithLabelValues(cfg.Name),
 		retries: deps.Metrics.retries.WithLabelValues(cfg.Name),
 	}
@@ -324,12 +328,11 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // once makes one attempt, in a slot that is given back after it.
 func (e *Endpoint) once(ctx context.Context, lane Lane, cost Cost, try attempt) (unsafe bool, err error) {
-	select {
-	case e.slots <- struct{}{}:
-		defer func() { <-e.slots }()
-	case <-ctx.Done():
-		return false, fault.As(fault.Transient, fmt.Errorf("wait for a call to %s: %w", e.cfg.Name, context.Cause(ctx)))
+	release, err := e.enter(ctx, lane)
+	if err != nil {
+		return false, err
 	}
+	defer release()
 	done, err := e.breaker.Allow()
 	if err != nil {
 		e.count("open")
@@ -369,6 +372,28 @@ func (e *Endpoint) once(ctx context.Context, lane Lane, cost Cost, try attempt) 
 	e.note(err, told)
 	tell(err)
 	return unsafe, err
+}
+
+// enter waits for a slot.
+func (e *Endpoint) enter(ctx context.Context, lane Lane) (release func(), err error) {
+	places := []chan struct{}{e.slots}
+	if lane == Bulk {
+		places = []chan struct{}{e.bulk, e.slots}
+	}
+	leave := func(held []chan struct{}) {
+		for _, place := range held {
+			<-place
+		}
+	}
+	for i, place := range places {
+		select {
+		case place <- struct{}{}:
+		case <-ctx.Done():
+			leave(places[:i])
+			return nil, fault.As(fault.Transient, fmt.Errorf("wait for a call to %s: %w", e.cfg.Name, context.Cause(ctx)))
+		}
+	}
+	return func() { leave(places) }, nil
 }
 
 // slowAfter is how long a call must have taken for its caller's deadline to

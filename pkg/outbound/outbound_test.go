@@ -326,6 +326,30 @@ func TestCallsUnderWayAreBounded(t *testing.T) {
 	})
 }
 
+func TestBulkWorkLeavesSlotsToQuestions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := outbound.Embedder(counting{enter: func() func() { return func() {} }}, endpoint(t, outbound.Config{Concurrency: 4}, outbound.Deps{}))
+		var group sync.WaitGroup
+		start := time.Now()
+		for range 30 {
+			group.Go(func() {
+				if _, err := e.Embed(t.Context(), embed.Passage, []string{"a"}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if _, err := e.Embed(t.Context(), embed.Query, []string{"a"}); err != nil || time.Since(start) > time.Second {
+			t.Errorf("a question: %v after %s, want one second", err, time.Since(start))
+		}
+		group.Wait()
+		if took := time.Since(start); took != 10*time.Second {
+			t.Errorf("30 calls of a second took %s, want 10 s with three at once", took)
+		}
+	})
+}
+
 // counting is an embedder that takes a second and tells when it is entered.
 type counting struct{ enter func() func() }
 

@@ -44,7 +44,9 @@ func (v *Values) numbers(data []byte) error {
 	for len(data) > 0 {
 		number, rest, more := bytes.Cut(data, []byte{','})
 		number = bytes.TrimSpace(number)
-		if bytes.ContainsFunc(number, func(r rune) bool { return (r < '0' || r > '9') && r != '-' && r != '+' && r != '.' && r != 'e' && r != 'E' }) {
+		if bytes.ContainsFunc(number, func(r rune) bool {
+			return (r < '0' || r > '9') && r != '-' && r != '+' && r != '.' && r != 'e' && r != 'E'
+		}) {
 			return errors.New("the vector holds something that is no number")
 		}
 		x, err := strconv.ParseFloat(string(number), 32)
