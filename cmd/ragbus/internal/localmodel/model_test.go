@@ -33,6 +33,8 @@ const patience = 5 * time.Minute
 var (
 	files   localmodel.Files
 	process *localmodel.Process
+	// binaries is where the program is built.
+	binaries string
 )
 
 func TestMain(m *testing.M) {
@@ -50,17 +52,17 @@ func prepare(ctx context.Context, m *testing.M) (code int, err error) {
 	if files, err = localmodel.Fetch(ctx, filepath.Join("..", "..", "..", "..", ".cache", "localmodel"), os.Stderr); err != nil {
 		return 1, err
 	}
-	log, err := os.Create(filepath.Join(os.TempDir(), "ragbus-localmodel.log"))
-	if err != nil {
+	if binaries, err = os.MkdirTemp("", "ragbus-localmodel"); err != nil {
 		return 1, err
 	}
-	defer log.Close()
+	defer os.RemoveAll(binaries)
+	log := &locked{}
 	if process, err = localmodel.Start(ctx, files, localmodel.Options{Key: key, Log: log}); err != nil {
 		return 1, err
 	}
 	defer process.Stop()
 	if err := process.Ready(ctx); err != nil {
-		return 1, fmt.Errorf("%w; see %s", err, log.Name())
+		return 1, fmt.Errorf("%w\n%s", err, log)
 	}
 	code = m.Run()
 	process.Stop()

@@ -60,8 +60,8 @@ func Start(ctx context.Context, f Files, o Options) (*Process, error) {
 		return nil, fmt.Errorf("write the server's settings: %w", err)
 	}
 	p := &Process{BaseURL: "http://127.0.0.1:" + strconv.Itoa(port) + "/v1", ended: make(chan struct{})}
-	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), "python3", f.server, string(settings))         //nolint:gosec // our own program
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "PYTHONPATH=" + f.Site, "PYTHONDONTWRITEBYTECODE=1"} //nolint:forbidigo // a child's search path
+	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), "python3", f.server, string(settings)) //nolint:gosec // our own program
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "PYTHONPATH=" + f.Site, "PYTHONDONTWRITEBYTECODE=1"}
 	p.cmd.Stdout, p.cmd.Stderr = o.Log, o.Log
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("hold on to the server: %w", err)

@@ -48,15 +48,20 @@ func (l *locked) String() string {
 	return l.text.String()
 }
 
+// build makes the program once; TestMain removes it.
+var build = sync.OnceValues(func() (string, error) {
+	cmd := exec.Command("go", "build", "-o", binaries, "../..")
+	cmd.Stderr = os.Stderr
+	return filepath.Join(binaries, "ragbus"), cmd.Run()
+})
+
 var listening = regexp.MustCompile(`Ragbus listens on (http://[^ ]+) `)
 
 func serve(t *testing.T, apiKey string) program {
 	t.Helper()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "ragbus")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../..")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
+	binary, err := build()
+	if err != nil {
 		t.Fatal(err)
 	}
 	p := program{t: t, log: &locked{}, http: &http.Client{Timeout: patience, Transport: &http.Transport{}}}
@@ -105,7 +110,7 @@ func serve(t *testing.T, apiKey string) program {
 }
 
 // call sends JSON and returns the status and the body.
-func (p program) call(method, path string, body any, header ...string) (int, string) {
+func (p program) call(method, path string, body any) (int, string) {
 	p.t.Helper()
 	payload, err := json.Marshal(body)
 	if err != nil {
@@ -116,9 +121,6 @@ func (p program) call(method, path string, body any, header ...string) (int, str
 		p.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	for i := 0; i+1 < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-	}
 	resp, err := p.http.Do(r)
 	if err != nil {
 		p.t.Fatal(err)
