@@ -357,6 +357,9 @@ func (p *Pacer) together(ctx context.Context, now time.Time, asks []*ask, repair
 	err := p.exchange(ctx, now, asks, repairs)
 	switch {
 	case err == nil:
+		if p.apart {
+			p.deps.Log.InfoContext(ctx, "the pacer's bucket is back")
+		}
 		p.apart = false
 		p.alone.Set(0)
 	case errors.Is(err, errContended):
@@ -367,7 +370,9 @@ func (p *Pacer) together(ctx context.Context, now time.Time, asks []*ask, repair
 			a.granted, a.wait = false, contended
 		}
 	default:
-		p.deps.Log.WarnContext(ctx, "the pacer's bucket is away; keeping to a part of the limit", slog.Any("error", err))
+		if !p.apart {
+			p.deps.Log.WarnContext(ctx, "the pacer's bucket is away; keeping to a part of the limit", slog.Any("error", err))
+		}
 		p.alone.Set(1)
 		p.bucket, p.known, p.apart, p.awayUntil = nil, false, true, now.Add(awayFor)
 		return false

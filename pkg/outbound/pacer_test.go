@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ragbus/ragbus/pkg/broker/brokertest"
 	"github.com/ragbus/ragbus/pkg/embed"
@@ -419,6 +421,70 @@ func TestALostBucketIsMadeAgain(t *testing.T) {
 	if _, err := verify(t.Context()); err == nil || !strings.Contains(err.Error(), outbound.BucketName) {
 		t.Errorf("a bucket of another owner that is missing: %v", err)
 	}
+}
+
+// A broker that is really away, and one that comes back without its memory.
+func TestABrokerThatStopsAndStarts(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	ticks := newClock()
+	reg := prometheus.NewRegistry()
+	p := pacer(t, outbound.PacerConfig{RequestsPerMinute: 40}, outbound.PacerDeps{
+		Bucket: outbound.OpenBucket(b.JS, 1, true), Replica: "a", Now: ticks.Now, Metrics: outbound.NewMetrics(reg),
+	})
+	granted := func(n int) (count int) {
+		for range n {
+			if _, err := p.Reserve(t.Context(), outbound.Interactive, outbound.Cost{Requests: 1}); err == nil {
+				count++
+			}
+		}
+		return count
+	}
+	alone := func() float64 {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "ragbus_pacer_alone" {
+				return f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		t.Fatal("no metric tells whether the pacer is alone")
+		return 0
+	}
+	if n := granted(5); n != 5 || alone() != 0 {
+		t.Errorf("%d of 5 were granted, alone %v", n, alone())
+	}
+	b.Stop()
+	ticks.Advance(11 * time.Second)
+	if n := granted(5); n != 5 || alone() != 1 {
+		t.Errorf("%d of 5 were granted without the broker, alone %v", n, alone())
+	}
+	connected := b.NATS.StatusChanged(nats.CONNECTED)
+	b.Restart()
+	select {
+	case <-connected:
+	case <-t.Context().Done():
+	}
+	ticks.Advance(6 * time.Second)
+	if n := granted(1); n != 1 || alone() != 0 {
+		t.Errorf("%d of 1 were granted with the broker back, alone %v", n, alone())
+	}
+	// What was granted while it was alone is told to the others.
+	entry, err := openKV(t, b).Get(t.Context(), outbound.PacerKey("gemini", "gemini-embedding-2", "secret"))
+	if err != nil || !strings.Contains(string(entry.Value()), `"Requests":1`) {
+		t.Errorf("the bucket holds %v, %v", entry, err)
+	}
+}
+
+func openKV(t *testing.T, b *brokertest.Broker) jetstream.KeyValue {
+	t.Helper()
+	kv, err := b.JS.KeyValue(t.Context(), outbound.BucketName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kv
 }
 
 func TestAValueThatCannotBeReadIsReplaced(t *testing.T) {
