@@ -12,18 +12,22 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/ragbus/ragbus/pkg/backing"
+	"github.com/ragbus/ragbus/pkg/backing/bucket"
+	"github.com/ragbus/ragbus/pkg/backing/embedder"
+	"github.com/ragbus/ragbus/pkg/backing/index"
+	"github.com/ragbus/ragbus/pkg/backing/writer"
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/broker/natsserver"
 	"github.com/ragbus/ragbus/pkg/catalog/sqlcatalog"
 	"github.com/ragbus/ragbus/pkg/conversation/sqlconversation"
 	"github.com/ragbus/ragbus/pkg/embed"
-	"github.com/ragbus/ragbus/pkg/embed/minilm"
 	"github.com/ragbus/ragbus/pkg/lifecycle"
 	"github.com/ragbus/ragbus/pkg/llm"
-	"github.com/ragbus/ragbus/pkg/llm/genaillm"
 	"github.com/ragbus/ragbus/pkg/sqldb"
 	"github.com/ragbus/ragbus/pkg/telemetry"
+	"github.com/ragbus/ragbus/pkg/vector"
 	"github.com/ragbus/ragbus/pkg/vector/embeddedvector"
 	"github.com/ragbus/ragbus/pkg/worker"
 	"github.com/ragbus/ragbus/services/gateway"
@@ -57,7 +61,7 @@ type stores struct {
 	catalog       *sqlcatalog.Store
 	conversations *sqlconversation.Store
 	blobs         *blob.Store
-	index         *embeddedvector.Store
+	index         vector.Store
 	embedder      embed.Embedder
 	model         llm.Model
 }
@@ -110,37 +114,41 @@ func (s *Server) open(ctx context.Context, parts Parts) (*stores, error) {
 	if err := s.openBroker(ctx, st); err != nil {
 		return nil, err
 	}
-	db, err := sqldb.Open(ctx, sqldb.Config{URL: sqldb.FileURL(filepath.Join(s.cfg.DataDir, "ragbus.db"))})
-	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
-	}
-	s.onClose(func(context.Context) error { return db.Close() })
-	if st.catalog, err = sqlcatalog.Open(ctx, db); err != nil {
-		return nil, err
-	}
-	if st.conversations, err = sqlconversation.Open(ctx, db); err != nil {
-		return nil, err
-	}
-	url, err := blob.FileURL(filepath.Join(s.cfg.DataDir, "blobs"))
+	host := backing.Host{Log: s.log, Broker: st.conn, OnClose: s.onClose, OnProbe: func(lifecycle.Check) { /* each service has its own */ }}
+	records, err := backing.OpenRecords(ctx, host, s.cfg.Database, sqldb.FileURL(filepath.Join(s.cfg.DataDir, "ragbus.db")))
 	if err != nil {
 		return nil, err
 	}
-	if st.blobs, err = blob.Open(ctx, url); err != nil {
-		return nil, fmt.Errorf("open the blob store: %w", err)
-	}
-	s.onClose(func(context.Context) error { return st.blobs.Close() })
-	if err := s.openModels(ctx, st, parts); err != nil {
+	st.catalog, st.conversations = records.Catalog, records.Conversations
+	directory, err := blob.FileURL(filepath.Join(s.cfg.DataDir, "blobs"))
+	if err != nil {
 		return nil, err
 	}
+	if st.blobs, err = bucket.Open(ctx, host, s.cfg.Blobs, directory); err != nil {
+		return nil, err
+	}
+	if err := s.openModels(ctx, host, st, parts); err != nil {
+		return nil, err
+	}
+	return st, s.openIndex(ctx, host, st)
+}
+
+// openIndex opens the vector store that is named, or the one in the data directory.
+func (s *Server) openIndex(ctx context.Context, host backing.Host, st *stores) (err error) {
 	profile := st.embedder.Profile()
-	st.index, err = embeddedvector.Open(ctx, embeddedvector.Config{
+	if s.cfg.Index.URL != "" {
+		st.index, err = index.Open(ctx, host, s.cfg.Index, profile)
+		return err
+	}
+	embedded, err := embeddedvector.Open(ctx, embeddedvector.Config{
 		Path: filepath.Join(s.cfg.DataDir, "index.db"), Dimensions: profile.Dimensions, ProfileKey: profile.Key(), Logger: s.log,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.onClose(func(context.Context) error { return st.index.Close() })
-	return st, nil
+	s.onClose(func(context.Context) error { return embedded.Close() })
+	st.index = embedded
+	return nil
 }
 
 // openBroker starts the embedded broker, or connects to the one that is named.
@@ -176,24 +184,17 @@ func inDir(err error) error {
 	return fmt.Errorf("%w (settings: RAGBUS_DATA_DIR, RAGBUS_NATS_LISTEN)", err)
 }
 
-func (s *Server) openModels(ctx context.Context, st *stores, parts Parts) error {
+func (s *Server) openModels(ctx context.Context, host backing.Host, st *stores, parts Parts) (err error) {
 	st.embedder, st.model = parts.Embedder, parts.Model
 	if st.embedder == nil {
-		e, err := minilm.New(minilm.Config{})
-		if err != nil {
-			return fmt.Errorf("set up the built-in embedder: %w", err)
+		if st.embedder, err = embedder.Open(ctx, host, s.cfg.Vectors, s.cfg.Keys); err != nil {
+			return err
 		}
-		s.onClose(func(context.Context) error { return e.Close() })
-		st.embedder = e
 	}
-	if st.model == nil && s.cfg.llm() == llmGemini {
-		m, err := genaillm.New(ctx, s.cfg.gemini())
-		if err != nil {
-			return fmt.Errorf("set up Gemini: %w", err)
-		}
-		st.model = m
+	if st.model == nil {
+		st.model, err = writer.Open(ctx, host, s.cfg.Writer, s.cfg.Keys)
 	}
-	return nil
+	return err
 }
 
 // compose makes the four services and their order: what others need starts
@@ -229,10 +230,10 @@ func (s *Server) compose(ctx context.Context, st *stores, version string) error 
 	if err != nil {
 		return err
 	}
-	index := lifecycle.Check{Name: "vector_store", Probe: st.index.Ready}
+	points := lifecycle.Check{Name: "vector_store", Probe: st.index.Ready}
 	s.gateway, err = gateway.New(s.cfg.Gateway, gateway.Deps{
 		Catalog: st.catalog, Conversations: st.conversations, Blobs: st.blobs, Publisher: publisher, Broker: st.conn, Registry: s.tel.Registry,
-		Log: s.log, Tracers: s.tel.Tracers, Checks: []lifecycle.Check{index}, Version: gateway.Version{Version: version},
+		Log: s.log, Tracers: s.tel.Tracers, Checks: []lifecycle.Check{points}, Version: gateway.Version{Version: version},
 	})
 	if err != nil {
 		return err
@@ -240,23 +241,15 @@ func (s *Server) compose(ctx context.Context, st *stores, version string) error 
 	well := func(name string) lifecycle.Check {
 		return lifecycle.Check{Name: name, Probe: func(context.Context) error { return nil }}
 	}
+	responding := func(name string, run func(context.Context) error, checks ...lifecycle.Check) lifecycle.Part {
+		return lifecycle.Responding(st.conn.NATS(), lifecycle.Part{Name: name, Run: run}, checks...)
+	}
 	s.parts = []lifecycle.Part{
 		{Name: "topology", Run: func(ctx context.Context) error { return broker.Maintain(ctx, st.conn, st.topology, s.log) }},
-		s.withHealth(st, "generator", generate.Run, well("llm")),
-		s.withHealth(st, retriever.Name, retrieve.Run, index, well("embedder")),
-		s.withHealth(st, ingestor.Name, ingest.Run, index, well("embedder")),
+		responding("generator", generate.Run, well("llm")),
+		responding(retriever.Name, retrieve.Run, points, well("embedder")),
+		responding(ingestor.Name, ingest.Run, points, well("embedder")),
 		{Name: "gateway", Run: s.gateway.Run},
 	}
 	return nil
-}
-
-// withHealth lets a service answer for itself while it runs.
-func (s *Server) withHealth(st *stores, name string, run func(context.Context) error, checks ...lifecycle.Check) lifecycle.Part {
-	return lifecycle.Part{Name: name, Run: func(ctx context.Context) error {
-		stop, err := lifecycle.Respond(st.conn.NATS(), name, checks)
-		if err != nil {
-			return err
-		}
-		return errors.Join(run(ctx), stop())
-	}}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/ragbus/ragbus/pkg/backing"
+	"github.com/ragbus/ragbus/pkg/backing/bucket"
 	"github.com/ragbus/ragbus/pkg/backing/embedder"
 	"github.com/ragbus/ragbus/pkg/backing/index"
 	"github.com/ragbus/ragbus/pkg/process"
@@ -54,7 +55,7 @@ func run(ctx context.Context, env process.Environment) (err error) {
 	if err != nil {
 		return err
 	}
-	blobs, err := backing.OpenBlobs(ctx, p.Host(), cfg.Blobs, "")
+	blobs, err := bucket.Open(ctx, p.Host(), cfg.Blobs, "")
 	if err != nil {
 		return err
 	}
