@@ -352,14 +352,13 @@ func TestAConnectionThatDiedIdleCostsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		resp, err := client.Do(r)
-		if fresh {
-			if err == nil {
-				t.Error("a call on a fresh connection was repeated")
-				_ = resp.Body.Close()
-			}
-		} else if err != nil {
+		switch {
+		case fresh && err == nil:
+			t.Error("a call on a fresh connection was repeated")
+			_ = resp.Body.Close()
+		case !fresh && err != nil:
 			t.Errorf("call %d: %v", i, err)
-		} else {
+		case !fresh:
 			if body, _ := io.ReadAll(resp.Body); string(body) != "data: x" {
 				t.Errorf("call %d: %q", i, body)
 			}
