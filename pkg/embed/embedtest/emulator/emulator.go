@@ -33,30 +33,30 @@ const (
 	// Throttled: 429, with the reply's Pause when it has one.
 	Throttled Failure = "throttled"
 	// ServerError: 500 in the API's format.
-	ServerError Failure = "server error"
+	ServerError Failure = "server_error"
 	// Unavailable: 503 from something in between, in no format; with Pause also as Retry-After.
 	Unavailable Failure = "unavailable"
 	// NoCredit: the account is used up.
-	NoCredit Failure = "no credit"
+	NoCredit Failure = "no_credit"
 	// Refused: 400 for a reason that is none of the others.
 	Refused Failure = "refused"
 	// TooLong: 400 for the number of tokens.
-	TooLong Failure = "too long"
+	TooLong Failure = "too_long"
 	// Cut: the connection breaks in the middle of the body.
 	Cut Failure = "cut"
 	// Malformed: 200 with a body that is not JSON.
 	Malformed Failure = "malformed"
 	// OddShape: 200 with JSON of another shape.
-	OddShape Failure = "odd shape"
+	OddShape Failure = "odd_shape"
 	// Empty: 200 with an empty object.
 	Empty Failure = "empty"
 	// TooFew and TooMany: a vector less or more than texts.
-	TooFew  Failure = "too few"
-	TooMany Failure = "too many"
+	TooFew  Failure = "too_few"
+	TooMany Failure = "too_many"
 	// WrongDimension: vectors one element too long.
-	WrongDimension Failure = "wrong dimension"
+	WrongDimension Failure = "wrong_dimension"
 	// NaN and Zero: the last vector has no direction.
-	NaN  Failure = "not a number"
+	NaN  Failure = "nan"
 	Zero Failure = "zero"
 	// Silent: nothing comes until the client leaves.
 	Silent Failure = "silent"
@@ -65,6 +65,16 @@ const (
 	// Redirect: 307 to another place.
 	Redirect Failure = "redirect"
 )
+
+// Known reports whether there is such a failure.
+func (f Failure) Known() bool {
+	switch f {
+	case None, Throttled, ServerError, Unavailable, NoCredit, Refused, TooLong, Cut, Malformed, OddShape, Empty, TooFew, TooMany,
+		WrongDimension, NaN, Zero, Silent, Stalled, Redirect:
+		return true
+	}
+	return false
+}
 
 // Reply says what becomes of a request.
 type Reply struct {
@@ -130,24 +140,40 @@ type Wire interface {
 type Server struct {
 	wire   Wire
 	script Script
+	key    string
+	keep   int
 	closed chan struct{}
 
 	mu               sync.Mutex
 	batches          []Batch
+	calls            int
 	inFlight, widest int
 }
 
 var _ http.Handler = (*Server)(nil)
 
-// keep bounds what a server remembers, so that one that runs as a process does not grow.
-const keep = 1024
+// remembered bounds what a server keeps of requests.
+const remembered = 1024
+
+// Option changes a server.
+type Option func(*Server)
+
+// WithKey sets the key to ask for; "" asks for none. The default is [Key].
+func WithKey(key string) Option { return func(s *Server) { s.key = key } }
+
+// WithoutBatches stops the server from remembering requests, as a load test wants.
+func WithoutBatches() Option { return func(s *Server) { s.keep = 0 } }
 
 // New returns an emulator. A nil script answers everything at once.
-func New(wire Wire, script Script) *Server {
+func New(wire Wire, script Script, options ...Option) *Server {
 	if script == nil {
 		script = func(Batch) Reply { return Reply{} }
 	}
-	return &Server{wire: wire, script: script, closed: make(chan struct{}, keep)}
+	s := &Server{wire: wire, script: script, key: Key, keep: remembered, closed: make(chan struct{}, remembered)}
+	for _, o := range options {
+		o(s)
+	}
+	return s
 }
 
 // Closed yields once for each request that its client abandoned.
@@ -180,7 +206,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.leave()
 	switch {
 	case refusal != nil:
-	case b.Key != Key:
+	case s.key != "" && b.Key != s.key:
 		// The real services do not repeat the key; a careless proxy does, and so does this one.
 		refusal = &Refusal{Status: http.StatusUnauthorized, WrongKey: true, Message: "Incorrect API key provided: " + b.Key}
 	default:
@@ -200,14 +226,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) enter(b Batch) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b.Call = 1
-	if len(s.batches) > 0 {
-		b.Call = s.batches[len(s.batches)-1].Call + 1
+	s.calls++
+	b.Call = s.calls
+	if s.keep > 0 {
+		if len(s.batches) == s.keep {
+			s.batches = append(s.batches[:0], s.batches[1:]...)
+		}
+		s.batches = append(s.batches, b)
 	}
-	if len(s.batches) == keep {
-		s.batches = append(s.batches[:0], s.batches[1:]...)
-	}
-	s.batches = append(s.batches, b)
 	s.inFlight++
 	s.widest = max(s.widest, s.inFlight)
 	return b.Call
