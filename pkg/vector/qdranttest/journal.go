@@ -144,7 +144,7 @@ func (j *journal) intercept(ctx context.Context, req any, info *grpc.UnaryServer
 func (j *journal) close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.file.Close(); err != nil {
+	if err := j.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) { // stopped before
 		return fmt.Errorf("close the journal: %w", err)
 	}
 	return nil

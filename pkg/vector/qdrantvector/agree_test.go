@@ -88,7 +88,7 @@ func TestBothStoresRankPublicSetsAlike(t *testing.T) {
 			for _, question := range lines[struct{ Question string }](t, strings.Replace(set, ".corpus.", ".queries.dev.", 1)) {
 				questions = append(questions, question.Question)
 			}
-			vectortest.AgreeOn(t, e, q, "t", questions[:min(40, len(questions))], vectortest.Vector)
+			vectortest.AgreeOn(t, e, q, "t", questions[:min(12, len(questions))], vectortest.Vector)
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/qdrant/go-client/qdrant"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -27,6 +28,9 @@ const (
 	maxAnswer        = 64 << 20
 	keepAliveSeconds = 20
 	keepAliveTimeout = 5
+	// A server that comes back is found again within about this time; gRPC's own limit is two minutes.
+	maxReconnectDelay = 2 * time.Second
+	connectTimeout    = 5 * time.Second
 )
 
 // client is a pool of connections. Every error that comes out of it is a
@@ -48,6 +52,7 @@ func dial(e endpoint, cfg Config) (*client, error) {
 			GrpcOptions: []grpc.DialOption{
 				grpc.WithChainUnaryInterceptor(caller{key: cfg.APIKey, timeout: cfg.CallTimeout}.intercept),
 				grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+				grpc.WithConnectParams(reconnecting()),
 			},
 		})
 		if err != nil {
@@ -56,6 +61,12 @@ func dial(e endpoint, cfg Config) (*client, error) {
 		c.pool = append(c.pool, conn)
 	}
 	return c, nil
+}
+
+func reconnecting() grpc.ConnectParams {
+	params := grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectTimeout}
+	params.Backoff.BaseDelay, params.Backoff.MaxDelay = firstWait, maxReconnectDelay
+	return params
 }
 
 func tlsConfig(given *tls.Config) *tls.Config {

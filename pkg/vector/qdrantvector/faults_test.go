@@ -2,7 +2,10 @@ package qdrantvector_test
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"net"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -161,6 +164,57 @@ func searchBy(t *testing.T, s vector.Store, mode vector.Mode) {
 	hits, err := s.Search(t.Context(), vector.Query{Scope: scope, Mode: mode, Text: "fox", Dense: pointsOf("fox")[0].Dense, Limit: 5, Fusion: vectortest.Fusion()})
 	if err != nil || len(hits) == 0 {
 		t.Errorf("%s: %d hits, %v", mode, len(hits), err)
+	}
+}
+
+// TestARestartIsSurvived stops the server under a store that is in use, and
+// starts it again with what it had.
+func TestARestartIsSurvived(t *testing.T) {
+	t.Parallel()
+	opts := qdranttest.Options{Journal: filepath.Join(t.TempDir(), "journal")}
+	listen := func(address string) net.Listener {
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	l := listen("127.0.0.1:0")
+	address := l.Addr().String()
+	server := qdranttest.StartOn(t, l, opts)
+	s := open(t, config(address))
+	live(t, s, documentOf("a"), "a fox")
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := fault.Public(s.Ready(t.Context())); code != "vector_store_unavailable" {
+		t.Errorf("ready without a server: %s", code)
+	}
+	qdranttest.StartOn(t, listen(address), opts)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for s.Ready(t.Context()) != nil {
+		select {
+		case <-tick.C:
+		case <-time.After(30 * time.Second):
+			t.Fatal("the store does not find the server again")
+		}
+	}
+	expect(t, "hits", []string{"a.v1.0"}, idsOf(hybrid(t, s, "fox")))
+}
+
+// BenchmarkSearch measures a hybrid search of few chunks that settled long
+// ago: what the adapter, the protocol and two round trips cost, and little else.
+func BenchmarkSearch(b *testing.B) {
+	s := open(b, config(qdranttest.Start(b, qdranttest.Options{})))
+	for i := range 20 {
+		live(b, s, documentOf(fmt.Sprint("d", i)), "a fox", "a lazy dog", "a fox and a dog", "nothing of it", "den")
+	}
+	s.AdvanceClock(time.Minute / 2)
+	hybrid(b, s, "fox den")
+	b.ReportAllocs()
+	for b.Loop() {
+		hybrid(b, s, "fox den")
 	}
 }
 
