@@ -243,6 +243,17 @@ type VectorCache interface {
 	PutVectors(ctx context.Context, ref Ref, profile string, vectors map[string][]float32) error
 }
 
+// Walker reads the whole record, of all tenants, for what is rebuilt from it.
+type Walker interface {
+	// Changed returns up to limit documents that changed at or after since
+	// (the zero time: all), deleted ones included, in the order of tenant and
+	// id and after the given ones; "", "" begins. None is the end.
+	Changed(ctx context.Context, since time.Time, afterTenant, afterID string, limit int) ([]corpus.Document, error)
+	// VersionChunks returns up to limit chunks of one version whose ordinal is
+	// greater than after, in order; -1 begins. A version that is gone has none.
+	VersionChunks(ctx context.Context, tenant, id, version string, after, limit int) ([]corpus.Chunk, error)
+}
+
 // TextHash returns the cache key of a text: lower-case hex SHA-256.
 func TextHash(text string) string {
 	sum := sha256.Sum256([]byte(text))

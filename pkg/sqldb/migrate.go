@@ -91,6 +91,47 @@ func (db *DB) Migrate(ctx context.Context, component string, files fs.FS, dir st
 	return nil
 }
 
+// Migration is one that the database has.
+type Migration struct {
+	Component string
+	// Name is its file's.
+	Name      string
+	AppliedAt time.Time
+}
+
+// Migrations returns what the database has, by component and in order; none
+// of a database that was never migrated.
+func (db *DB) Migrations(ctx context.Context) ([]Migration, error) {
+	var list []Migration
+	err := db.Read(ctx, func(ctx context.Context, tx *Tx) error {
+		if found, err := db.wasMigrated(ctx, tx); err != nil || !found {
+			return err
+		}
+		return tx.Each(ctx, "select component, name, applied_at from schema_migrations order by component, version", nil,
+			func(scan func(...any) error) error {
+				var (
+					m  Migration
+					at int64
+				)
+				if err := scan(&m.Component, &m.Name, &at); err != nil {
+					return fmt.Errorf("read migration: %w", err)
+				}
+				m.AppliedAt = time.UnixMicro(at).UTC()
+				list = append(list, m)
+				return nil
+			})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list migrations: %w", err)
+	}
+	return list, nil
+}
+
+func (db *DB) wasMigrated(ctx context.Context, tx *Tx) (bool, error) {
+	var one int
+	return tx.One(ctx, db.engine.dialect().hasTable, []any{"schema_migrations"}, &one)
+}
+
 func applyMigration(ctx context.Context, tx *Tx, component string, m migration) error {
 	if err := tx.script(ctx, m.text); err != nil {
 		return fmt.Errorf("apply migration %s of %s: %w", m.name, component, err)
@@ -106,8 +147,7 @@ func applyMigration(ctx context.Context, tx *Tx, component string, m migration) 
 // verifyApplied returns how many of the known migrations the database has,
 // after comparing them.
 func (db *DB) verifyApplied(ctx context.Context, tx *Tx, component string, known []migration) (int, error) {
-	var one int
-	if found, err := tx.One(ctx, db.engine.dialect().hasTable, []any{"schema_migrations"}, &one); err != nil || !found {
+	if found, err := db.wasMigrated(ctx, tx); err != nil || !found {
 		return 0, err
 	}
 	applied := 0

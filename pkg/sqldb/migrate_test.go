@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/ragbus/ragbus/pkg/fault"
 	"github.com/ragbus/ragbus/pkg/sqldb"
@@ -216,6 +217,37 @@ func TestProgramsRunOnWhatLaterOnesHaveMigrated(t *testing.T) {
 		}
 		if n := number(t, db, "select count(*) from three"); n != 1 {
 			t.Errorf("the products' own parts were run %d times", n)
+		}
+	})
+}
+
+func TestWhatWasMigratedIsListed(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, url string) {
+		t.Helper()
+		db := openURL(t, url)
+		list, err := db.Migrations(t.Context())
+		if err != nil || len(list) != 0 {
+			t.Errorf("of an empty database: %v, %v", list, err)
+		}
+		before := time.Now().Add(-time.Second)
+		for component, m := range map[string]fstest.MapFS{"b": files(stepOne, stepTwo), "a": files("create table three (id text)")} {
+			if err := db.Migrate(t.Context(), component, m, "m"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if list, err = db.Migrations(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, m := range list {
+			names = append(names, m.Component+" "+m.Name)
+			if m.AppliedAt.Before(before) || m.AppliedAt.After(time.Now()) {
+				t.Errorf("applied at %s", m.AppliedAt)
+			}
+		}
+		if got := strings.Join(names, ", "); got != "a 0001_step.sql, b 0001_step.sql, b 0002_step.sql" {
+			t.Errorf("got %s", got)
 		}
 	})
 }

@@ -265,9 +265,10 @@ func (e *postgresEngine) connect(ctx context.Context, b bounds) (*sql.Conn, erro
 // its statements take, and what it takes turns at. All of them end with it.
 func (b bounds) settings(timeout time.Duration) string {
 	var s strings.Builder
+	// A statement of its own, for the locks are to obey it.
 	fmt.Fprintf(&s, "set local statement_timeout = %d;", timeout.Milliseconds())
-	fmt.Fprintf(&s, "set local idle_in_transaction_session_timeout = %d;", maxIdleInTransaction.Milliseconds())
-	fmt.Fprintf(&s, "select set_config('ragbus.tenant', %s, true), set_config('ragbus.all_tenants', '%t', true)", quote(b.tenant), b.all)
+	fmt.Fprintf(&s, "select set_config('idle_in_transaction_session_timeout', '%d', true), set_config('ragbus.tenant', %s, true), set_config('ragbus.all_tenants', '%t', true)",
+		maxIdleInTransaction.Milliseconds(), quote(b.tenant), b.all)
 	for _, l := range b.locks {
 		switch {
 		case l.kind == "":

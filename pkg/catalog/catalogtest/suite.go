@@ -19,6 +19,7 @@ import (
 type Store interface {
 	catalog.Store
 	catalog.VectorCache
+	catalog.Walker
 }
 
 // Open returns a Store on an empty database, which ends with the test.
@@ -38,6 +39,7 @@ func Run(t *testing.T, open Open) {
 		"Visible":   visibleCases(),
 		"Vectors":   vectorCases(),
 		"Sweep":     sweepCases(),
+		"Walk":      walkCases(),
 		"Together":  raceCases(),
 		"Any order": modelCases(),
 	})

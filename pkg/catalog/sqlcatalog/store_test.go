@@ -56,7 +56,7 @@ func TestContractOnPostgres(t *testing.T) {
 	t.Parallel()
 	catalogtest.Run(t, func(t *testing.T) catalogtest.Store {
 		t.Helper()
-		return openURL(t, postgres.Database(t))
+		return openURL(t, postgres.Emptied(t))
 	})
 }
 
@@ -85,7 +85,7 @@ func TestContractAmongProcessesOnPostgres(t *testing.T) {
 	t.Parallel()
 	catalogtest.Run(t, func(t *testing.T) catalogtest.Store {
 		t.Helper()
-		url := postgres.Database(t) + "&pgbouncer=true"
+		url := postgres.Emptied(t) + "&pgbouncer=true"
 		return twoProcesses{Store: openURL(t, url), searches: openURL(t, url)}
 	})
 }

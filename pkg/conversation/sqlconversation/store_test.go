@@ -2,6 +2,7 @@ package sqlconversation_test
 
 import (
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -63,7 +64,7 @@ func TestContractOnPostgres(t *testing.T) {
 			t.Parallel()
 			conversationtest.Run(t, func(t *testing.T) conversation.Store {
 				t.Helper()
-				return openOn(t, openURL(t, postgres.Database(t)+parameter))
+				return openOn(t, openURL(t, postgres.Emptied(t)+parameter))
 			})
 		})
 	}
@@ -73,11 +74,30 @@ func TestTheCatalogMayShareTheDatabase(t *testing.T) {
 	t.Parallel()
 	db := openDB(t)
 	for range 2 {
-		if _, err := sqlconversation.Open(t.Context(), db); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := sqlcatalog.Open(t.Context(), db); err != nil {
-			t.Fatal(err)
-		}
+		openBoth(t, db)
+	}
+}
+
+func openBoth(t *testing.T, db *sqldb.DB) {
+	t.Helper()
+	if _, err := sqlconversation.Open(t.Context(), db); err != nil {
+		t.Error(err)
+	}
+	if _, err := sqlcatalog.Open(t.Context(), db); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTenReplicasStartTogether(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	var wg sync.WaitGroup
+	for range 10 {
+		db := openURL(t, url)
+		wg.Go(func() { openBoth(t, db) })
+	}
+	wg.Wait()
+	if tables := postgrestest.CheckTables(t, url); len(tables) != 9 {
+		t.Errorf("tables with tenants: %v", tables)
 	}
 }
