@@ -101,9 +101,9 @@ type Deps struct {
 // Endpoint is what all calls to one API under one key share. Make one with
 // [New]; all methods are safe for concurrent use.
 type Endpoint struct {
-	cfg     Config
-	deps    Deps
-	slots   chan struct{}
+	cfg   Config
+	deps  Deps
+	slots chan struct{}
 	// bulk has fewer places than slots: bulk work must hold one of them too.
 	bulk    chan struct{}
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
@@ -167,7 +167,8 @@ func operators(err error) bool {
 		return false
 	}
 	switch code, _ := fault.Public(err); code {
-	case "model_unauthorized", "model_not_found", "model_quota", "embedder_unauthorized", "embedder_not_found", "embedder_quota":
+	case "model_unauthorized", "model_not_found", "model_no_credit", "model_protocol",
+		"embedder_unauthorized", "embedder_not_found", "embedder_no_credit", "embedder_dimensions":
 		return true
 	}
 	return false

@@ -199,7 +199,7 @@ func (p Problem) Fault() error {
 	pause := min(p.Pause, maxPause)
 	switch {
 	case p.NoCredit, p.Status == http.StatusPaymentRequired:
-		return fault.Permanentf("embedder_quota", "the account of the embedding model has no credit left").WithCause(cause)
+		return fault.Permanentf("embedder_no_credit", "the account of the embedding model has no credit left").WithCause(cause)
 	case p.Status == http.StatusTooManyRequests, p.Status == http.StatusServiceUnavailable && pause > 0:
 		return fault.ThrottledFor(pause, cause)
 	case p.WrongKey, p.Status == http.StatusUnauthorized, p.Status == http.StatusForbidden:
