@@ -107,7 +107,9 @@ type Server struct {
 	since     int
 	faults    int
 
-	calls, open, maxOpen, abandoned atomic.Int64
+	calls, open, maxOpen atomic.Int64
+	// left tells for each format how many clients left before the end.
+	left []func() int
 }
 
 // New returns a server that asks for the key as each format sends it, "" for none.
@@ -119,6 +121,9 @@ func New(key string, b Behaviour) (*Server, error) {
 	ai := openaitest.New(key, func(r openaitest.Request) openaitest.Reply { return s.openai(r) })
 	claude := anthropictest.New(key, func(r anthropictest.Request) anthropictest.Reply { return s.anthropic(r) })
 	gemini := genaitest.New(key, func(r genaitest.Request) genaitest.Reply { return s.gemini(r) })
+	// A process that runs for days under load remembers no prompts.
+	ai.Log.Keep, claude.Log.Keep = 1, 1
+	s.left = []func() int{ai.Log.Left, claude.Log.Left, gemini.Left}
 	s.mux.Handle("/v1/chat/completions", s.counted(ai))
 	s.mux.Handle("/v1/messages", s.counted(claude))
 	s.mux.Handle("/v1beta/", s.counted(gemini))
@@ -154,7 +159,11 @@ func (s *Server) Set(b Behaviour) error {
 
 // Stats returns what happened so far.
 func (s *Server) Stats() Stats {
-	return Stats{Calls: s.calls.Load(), Open: s.open.Load(), Abandoned: s.abandoned.Load(), MaxOpen: s.maxOpen.Load()}
+	stats := Stats{Calls: s.calls.Load(), Open: s.open.Load(), MaxOpen: s.maxOpen.Load()}
+	for _, left := range s.left {
+		stats.Abandoned += int64(left())
+	}
+	return stats
 }
 
 func (s *Server) put(w http.ResponseWriter, r *http.Request) {
@@ -183,19 +192,14 @@ func reply(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(body)
 }
 
-// counted counts calls, and whose clients left.
+// counted counts calls.
 func (s *Server) counted(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.calls.Add(1)
 		open := s.open.Add(1)
 		for most := s.maxOpen.Load(); open > most && !s.maxOpen.CompareAndSwap(most, open); most = s.maxOpen.Load() {
 		}
-		defer func() {
-			s.open.Add(-1)
-			if r.Context().Err() != nil {
-				s.abandoned.Add(1)
-			}
-		}()
+		defer s.open.Add(-1)
 		h.ServeHTTP(w, r)
 	})
 }

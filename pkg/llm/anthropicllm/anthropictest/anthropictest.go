@@ -140,9 +140,14 @@ func Start(prompt, cacheRead, cacheWritten int) []string {
 	}
 }
 
-// Text returns a frame with a piece of the answer.
+// Text returns a frame with a piece of the answer. Load tests send very many
+// of them: only the text is encoded anew.
 func Text(text string) string {
-	return frame("content_block_delta", map[string]any{"index": 0, "delta": map[string]any{"type": "text_delta", "text": text}})
+	const (
+		head = "event: content_block_delta\n" + `data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":`
+		tail = "}}\n\n"
+	)
+	return head + encode(text) + tail
 }
 
 // Thinking returns a frame with a piece of the model's thinking.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -138,6 +139,7 @@ type Server struct {
 	script   func(Request) Reply
 	key      string
 	closed   chan struct{}
+	left     atomic.Int64
 	mu       sync.Mutex
 	requests []Request
 }
@@ -168,6 +170,9 @@ func (s *Server) Requests() []Request {
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests)
 }
+
+// Left returns how many clients left before the end of their answer.
+func (s *Server) Left() int { return int(s.left.Load()) }
 
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -248,6 +253,7 @@ func (s *Server) play(w http.ResponseWriter, r *http.Request, reply Reply) {
 
 // abandoned notes that a client left; what nobody takes is forgotten.
 func (s *Server) abandoned() {
+	s.left.Add(1)
 	select {
 	case s.closed <- struct{}{}:
 	default:

@@ -43,6 +43,7 @@ type Log[R any] struct {
 	requests []R
 	calls    int
 	open     int
+	left     int
 	closed   chan struct{}
 	// Keep bounds how many requests are remembered; zero is 1,024.
 	Keep int
@@ -92,8 +93,18 @@ func (l *Log[R]) Closed() chan struct{} {
 	return l.closed
 }
 
+// Left returns how many clients left before the end of their answer.
+func (l *Log[R]) Left() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.left
+}
+
 // Abandoned notes that a client left.
 func (l *Log[R]) Abandoned() {
+	l.mu.Lock()
+	l.left++
+	l.mu.Unlock()
 	select {
 	case l.Closed() <- struct{}{}:
 	default:

@@ -138,9 +138,14 @@ func Role(content any) string {
 	return event([]any{choice(map[string]any{"role": "assistant", "content": content}, nil)}, nil)
 }
 
-// Text returns an event with a piece of the answer.
+// Text returns an event with a piece of the answer. Load tests send very many
+// of them: only the text is encoded anew.
 func Text(text string) string {
-	return event([]any{choice(map[string]any{"content": text}, nil)}, nil)
+	const (
+		head = `data: {"id":"chatcmpl-test","object":"chat.completion.chunk","created":1,"model":"test","choices":[{"index":0,"delta":{"content":`
+		tail = `},"logprobs":null,"finish_reason":null}],"usage":null}` + "\n\n"
+	)
+	return head + encode(text) + tail
 }
 
 // Delta returns an event with any delta, e.g. a refusal or a piece of reasoning.
