@@ -88,9 +88,9 @@ type run struct {
 	foreign bool
 	// known are heads that were read before the legs of this round, by document.
 	known map[string]reading
-	// excluded are documents of which other versions than the one named were
-	// found, and would be again.
-	excluded map[string]string
+	// excluded are known documents of which other versions than the live one
+	// were found, and would be again.
+	excluded map[string]bool
 }
 
 // reading is a head and when it was asked for.
@@ -100,7 +100,7 @@ type reading struct {
 }
 
 func (s *Store) search(ctx context.Context, q vector.Query) ([]vector.Hit, error) {
-	r := &run{Store: s, query: q, depth: max(q.Limit, vector.Depth), known: make(map[string]reading), excluded: make(map[string]string)}
+	r := &run{Store: s, query: q, depth: max(q.Limit, vector.Depth), known: make(map[string]reading), excluded: make(map[string]bool)}
 	if q.Mode == vector.Hybrid {
 		r.depth = vector.Depth
 		foreign, err := s.foreign(ctx, q)
@@ -138,8 +138,8 @@ func (s *Store) search(ctx context.Context, q vector.Query) ([]vector.Hit, error
 // legs asks both legs in one batch; a leg that is not wanted is empty.
 func (r *run) legs(ctx context.Context) (keyword, dense []found, err error) {
 	filter := visible(r.query)
-	for document, version := range r.excluded {
-		filter.MustNot = append(filter.MustNot, qdrant.NewFilterAsCondition(otherVersions(document, version)))
+	for document := range r.excluded {
+		filter.MustNot = append(filter.MustNot, qdrant.NewFilterAsCondition(otherVersions(document, r.known[document].Live)))
 	}
 	limit := new(uint64(r.depth + tieMargin))
 	payload := qdrant.NewWithPayloadInclude(documentKey, versionKey, ordinalKey, collectionKey)
@@ -338,7 +338,7 @@ func (r *run) leaveOut(heads map[string]*head, at time.Time, legs ...[]found) {
 	for _, leg := range legs {
 		for _, f := range leg {
 			if h := heads[f.Ref.Document]; h != nil && h.Live != f.Ref.Version {
-				r.known[f.Ref.Document], r.excluded[f.Ref.Document] = reading{h, at}, h.Live
+				r.known[f.Ref.Document], r.excluded[f.Ref.Document] = reading{h, at}, true
 			}
 		}
 	}
