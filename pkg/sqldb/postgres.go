@@ -29,8 +29,10 @@ func isPostgres(url string) bool {
 // postgresEngine is a pool of connections to one Postgres database.
 type postgresEngine struct {
 	pool *sql.DB
-	// limit is how long one statement may take.
-	limit time.Duration
+	// limit is how long one statement may take, patience how long a
+	// transaction waits for a connection.
+	limit    time.Duration
+	patience time.Duration
 	// connections bounds the pool.
 	connections int
 }
@@ -40,7 +42,7 @@ func openPostgres(ctx context.Context, cfg Config) (*postgresEngine, []string, e
 	if err != nil {
 		return nil, nil, err
 	}
-	e := &postgresEngine{pool: stdlib.OpenDB(*settings), limit: cfg.StatementTimeout, connections: cfg.Connections}
+	e := &postgresEngine{pool: stdlib.OpenDB(*settings), limit: cfg.StatementTimeout, patience: max(cfg.StatementTimeout, cfg.ConnectTimeout), connections: cfg.Connections}
 	e.pool.SetMaxOpenConns(cfg.Connections)
 	e.pool.SetMaxIdleConns(cfg.Connections)
 	e.pool.SetConnMaxLifetime(cfg.Lifetime - time.Duration(rand.Int64N(int64(cfg.Lifetime/5)+1))) //nolint:gosec // spreads load, hides nothing
@@ -243,12 +245,12 @@ func (e *postgresEngine) begin(ctx context.Context, begin string, b bounds) (*po
 	return tx, nil
 }
 
-// connect waits for a connection of the pool no longer than for a statement.
+// connect takes a connection of the pool, or makes one.
 func (e *postgresEngine) connect(ctx context.Context, b bounds) (*sql.Conn, error) {
 	waiting := ctx
 	if !b.patient {
 		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeout(ctx, e.limit)
+		waiting, cancel = context.WithTimeout(ctx, e.patience)
 		defer cancel()
 	}
 	conn, err := e.pool.Conn(waiting)

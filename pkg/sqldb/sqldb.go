@@ -77,8 +77,9 @@ type Config struct {
 	// IdleTime is after how long without use a connection to Postgres is closed.
 	IdleTime time.Duration
 	// StatementTimeout is how long Postgres works on one statement, or waits
-	// for a lock or a free connection, at most; a context's deadline that is
-	// nearer counts instead.
+	// for a lock, at most; a transaction waits as long for a free connection,
+	// and at least for ConnectTimeout. A context's deadline that is nearer
+	// counts instead.
 	StatementTimeout time.Duration
 	// ConnectTimeout is how long connecting to Postgres takes at most, unless
 	// the URL has connect_timeout.
