@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"embed"
-	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -44,7 +43,10 @@ func run() int {
 		Vars: vars, Out: os.Stdout, Err: os.Stderr,
 		Colour: term.IsTerminal(int(os.Stdout.Fd())) && vars["NO_COLOR"] == "",
 	}
-	return cli.Run(ctx, std, os.Args[1:], version, serve, server.Settings)
+	return cli.Run(ctx, std, os.Args[1:], cli.Program{
+		Version: version, Serve: serve, Settings: server.Settings,
+		Operator: server.Operator{Vars: vars, Log: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))},
+	})
 }
 
 func serve(ctx context.Context, vars config.Vars, out, log io.Writer, withSample bool) error {
@@ -56,9 +58,5 @@ func serve(ctx context.Context, vars config.Vars, out, log io.Writer, withSample
 		}
 		o.Sample = library
 	}
-	err := server.Serve(ctx, vars, o)
-	if errors.Is(err, server.ErrSettings) {
-		return cli.UsageError{Err: err}
-	}
-	return err
+	return server.Serve(ctx, vars, o)
 }

@@ -48,11 +48,15 @@ func exit(err error, to io.Writer) int {
 		return exitOK
 	}
 	fmt.Fprintf(to, "%v\n", err)
-	if errors.Is(err, ErrSettings) || fault.Is(err, fault.Invalid) {
+	if NeedsOperator(err) {
 		return exitSettings
 	}
 	return exitFailed
 }
+
+// NeedsOperator reports whether a program failed on what an operator has to
+// change before it can succeed.
+func NeedsOperator(err error) bool { return errors.Is(err, ErrSettings) || fault.Is(err, fault.Invalid) }
 
 // ErrSettings marks problems that the operator's settings have.
 var ErrSettings = errors.New("the settings cannot be used")

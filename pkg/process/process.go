@@ -105,9 +105,16 @@ func Open(ctx context.Context, cfg Config, name, version string, out io.Writer, 
 	conn := cfg.Broker
 	conn.Name, conn.Log = name, tel.Log
 	if p.Broker, err = broker.Connect(ctx, conn); err != nil {
-		return nil, fmt.Errorf("RAGBUS_NATS_URL: %w", err)
+		return nil, backing.Unusable("RAGBUS_NATS_URL", err)
 	}
 	p.OnClose(p.Broker.Close)
+	access := broker.AccessOf(name)
+	if cfg.TopologyMode == TopologyApply {
+		access = access.WithTopology()
+	}
+	if err := access.Check(ctx, p.Broker.NATS()); err != nil {
+		return nil, backing.Unusable("RAGBUS_NATS_URL", err)
+	}
 	p.checks = []lifecycle.Check{{Name: "broker", Probe: p.Broker.Ready}}
 	if err := p.settleTopology(ctx); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/client"
 	"github.com/ragbus/ragbus/pkg/config"
+	"github.com/ragbus/ragbus/pkg/process"
 )
 
 // Exit codes of every command.
@@ -49,11 +50,18 @@ type app struct {
 	json   bool
 }
 
-// Serve runs the server; it is given by main, which knows the services.
-type Serve func(ctx context.Context, vars config.Vars, out, log io.Writer, sample bool) error
+// Program is what main gives the command line, which does not know the services.
+type Program struct {
+	Version string
+	// Serve runs the server.
+	Serve func(ctx context.Context, vars config.Vars, out, log io.Writer, sample bool) error
+	// Settings lists the effective settings, with the problem that they have.
+	Settings func(config.Vars) ([]config.Setting, error)
+	Operator Operator
+}
 
 // Run executes one command line and returns the exit code.
-func Run(ctx context.Context, std IO, args []string, version string, serve Serve, settings func(config.Vars) ([]config.Setting, error)) int {
+func Run(ctx context.Context, std IO, args []string, p Program) int {
 	a := &app{io: std}
 	root := &cobra.Command{
 		Use:   "ragbus",
@@ -73,8 +81,9 @@ Start a server with "ragbus serve", then feed it and ask it:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return UsageError{err} })
 	root.PersistentFlags().StringVar(&a.server, "server", "http://127.0.0.1:8080", "address of the server")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON instead of text")
-	root.AddCommand(a.serveCommand(serve), a.ingestCommand(), a.askCommand(), a.searchCommand(), a.documentsCommand(),
-		a.statusCommand(), a.configCommand(settings), a.versionCommand(version))
+	root.AddCommand(a.serveCommand(p.Serve), a.ingestCommand(), a.askCommand(), a.searchCommand(), a.documentsCommand(),
+		a.statusCommand(), a.topologyCommand(p.Operator), a.migrateCommand(p.Operator), a.reindexCommand(p.Operator), a.configCommand(p.Settings),
+		a.versionCommand(p.Version))
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
@@ -84,7 +93,7 @@ Start a server with "ragbus serve", then feed it and ask it:
 	}
 	fmt.Fprintln(std.Err, "ragbus:", err)
 	var usage UsageError
-	if errors.As(err, &usage) || isUsage(err) {
+	if errors.As(err, &usage) || isUsage(err) || process.NeedsOperator(err) {
 		return ExitUsage
 	}
 	return ExitError
@@ -135,7 +144,7 @@ func (a *app) mark(code, s string) string {
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
 
-func (a *app) serveCommand(serve Serve) *cobra.Command {
+func (a *app) serveCommand(serve func(ctx context.Context, vars config.Vars, out, log io.Writer, sample bool) error) *cobra.Command {
 	var sample bool
 	c := &cobra.Command{
 		Use:   "serve",

@@ -25,13 +25,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func command(t *testing.T, colour bool, args ...string) (out, errs string, code int) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = Run(t.Context(), IO{Out: &o, Err: &e, Colour: colour}, args, "v1",
-		func(context.Context, config.Vars, io.Writer, io.Writer, bool) error {
+	code = Run(t.Context(), IO{Out: &o, Err: &e, Colour: colour}, args, Program{
+		Version: "v1",
+		Serve: func(context.Context, config.Vars, io.Writer, io.Writer, bool) error {
 			return errors.New("the port is taken")
 		},
-		func(config.Vars) ([]config.Setting, error) {
+		Settings: func(config.Vars) ([]config.Setting, error) {
 			return []config.Setting{{Name: "RAGBUS_A", Value: "1", Source: "default"}, {Name: "RAGBUS_B", Source: "default"}, {Name: "RAGBUS_C", Value: "3", Source: "C"}}, nil
-		})
+		},
+		Operator: operator{},
+	})
 	return o.String(), e.String(), code
 }
 

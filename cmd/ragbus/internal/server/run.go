@@ -12,14 +12,12 @@ import (
 
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/client"
 	"github.com/ragbus/ragbus/pkg/config"
+	"github.com/ragbus/ragbus/pkg/process"
 )
 
 // readyTimeout bounds the wait for the parts of a server that starts, an
 // index that is read into memory included.
 const readyTimeout = 2 * time.Minute
-
-// ErrSettings marks problems that the operator's settings have.
-var ErrSettings = errors.New("the settings cannot be used")
 
 // Options of [Serve] beside the settings.
 type Options struct {
@@ -33,9 +31,9 @@ type Options struct {
 
 // Serve runs a server until ctx ends.
 func Serve(ctx context.Context, vars config.Vars, o Options) error {
-	cfg, err := config.Load[Config](vars)
+	cfg, err := process.Settings[Config](vars)
 	if err != nil {
-		return fmt.Errorf("%w:\n%w", ErrSettings, err)
+		return err
 	}
 	if _, chosen := vars["RAGBUS_LOG_LEVEL"]; o.Sample != nil && o.Terminal && !chosen {
 		// Whoever watches the sample wants to see the answer and not the log.

@@ -156,9 +156,9 @@ func (s *Server) openBroker(ctx context.Context, st *stores) error {
 	conn := s.cfg.Broker
 	conn.Name, conn.Log = "ragbus", s.log
 	if conn.URL != "" {
-		lock, err := natsserver.LockDir(s.cfg.DataDir)
+		lock, err := lockDir(s.cfg.DataDir)
 		if err != nil {
-			return inDir(err)
+			return err
 		}
 		s.onClose(func(context.Context) error { return lock.Close() })
 	} else {
@@ -177,6 +177,14 @@ func (s *Server) openBroker(ctx context.Context, st *stores) error {
 	}
 	s.onClose(st.conn.Close)
 	return broker.Ensure(ctx, st.conn.JetStream(), st.topology)
+}
+
+func lockDir(dir string) (io.Closer, error) {
+	lock, err := natsserver.LockDir(dir)
+	if err != nil {
+		return nil, inDir(err)
+	}
+	return lock, nil
 }
 
 // inDir tells with which settings another directory, or another port, is chosen.

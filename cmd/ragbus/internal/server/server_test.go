@@ -17,6 +17,7 @@ import (
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/client"
 	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/embed/scriptembed"
+	"github.com/ragbus/ragbus/pkg/process"
 	"github.com/ragbus/ragbus/services/ingestor"
 )
 
@@ -67,7 +68,7 @@ func TestSettings(t *testing.T) {
 			if c.want == "" {
 				return
 			}
-			if err := Serve(t.Context(), c.set, Options{Out: io.Discard, Log: io.Discard}); !errors.Is(err, ErrSettings) {
+			if err := Serve(t.Context(), c.set, Options{Out: io.Discard, Log: io.Discard}); !process.NeedsOperator(err) {
 				t.Errorf("serving on them ended with %v", err)
 			}
 		})

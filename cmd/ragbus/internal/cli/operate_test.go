@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/fault"
+)
+
+// operator has a broker whose streams differ and a database whose password is wrong.
+type operator struct{}
+
+func (operator) Topology() (broker.Topology, error) {
+	return broker.NewTopology(broker.TopologyConfig{}), nil
+}
+func (operator) ApplyTopology(context.Context) error { return nil }
+func (operator) VerifyTopology(context.Context) error {
+	return errors.New("stream RAG_CHAT is missing")
+}
+
+func (operator) Migrate(context.Context) error {
+	return fault.Invalidf("denied", "RAGBUS_DATABASE_URL: the password is refused")
+}
+func (operator) Reindex(context.Context) (documents, points int, err error) { return 3, 150, nil }
+
+func TestAnOperatorsWork(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args      string
+		out, errs string
+		code      int
+	}{
+		{"topology apply", "applied\n", "", ExitOK},
+		{"topology apply --json", `"status": "applied"`, "", ExitOK},
+		{"topology verify", "", "RAG_CHAT is missing", ExitError},
+		{"topology print", "  consumer retriever takes [rag.chat.v1.asked.*], acknowledged within 10s\n", "", ExitOK},
+		{"topology print --json", `"RAG_FRAMES"`, "", ExitOK},
+		{"migrate", "", "the password is refused", ExitUsage},
+		{"reindex", "3 documents, 150 chunks\n", "", ExitOK},
+		{"reindex --json", `"points": 150`, "", ExitOK},
+		{"reindex now", "", "unknown command", ExitUsage},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			t.Parallel()
+			out, errs, code := command(t, false, strings.Fields(c.args)...)
+			if code != c.code || !strings.Contains(out, c.out) || !strings.Contains(errs, c.errs) {
+				t.Errorf("exit code %d\n%s\n%s", code, out, errs)
+			}
+		})
+	}
+}
