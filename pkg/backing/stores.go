@@ -61,7 +61,7 @@ func OpenRecords(ctx context.Context, h Host, c Database, otherwise string) (Rec
 	}
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: url})
 	if err != nil {
-		return Records{}, fmt.Errorf("open the database: %w", err)
+		return Records{}, Unusable("RAGBUS_DATABASE_URL", fmt.Errorf("open the database: %w", err))
 	}
 	h.OnClose(func(context.Context) error { return db.Close() })
 	h.OnProbe(lifecycle.Check{Name: "database", Probe: db.Ready})
@@ -101,7 +101,7 @@ func OpenBlobs(ctx context.Context, h Host, c Blobs, otherwise string, openers .
 	}
 	s, err := blob.Open(ctx, url, openers...)
 	if err != nil {
-		return nil, fmt.Errorf("open the blob store: %w", err)
+		return nil, Unusable("RAGBUS_BLOB_URL", fmt.Errorf("open the blob store: %w", err))
 	}
 	h.OnClose(func(context.Context) error { return s.Close() })
 	h.OnProbe(lifecycle.Check{Name: "blob_store", Probe: s.Ready})

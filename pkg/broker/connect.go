@@ -13,11 +13,13 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/fault"
 )
 
-// InboxPrefix is the subject prefix of every reply, so that a server's
-// permissions can keep one service from reading the replies of all others.
+// InboxPrefix is the subject prefix of every reply. The connection's name
+// follows, so that a server's permissions can keep one service from reading
+// the replies of all others.
 const InboxPrefix = "rag.inbox"
 
 // oldestSound is the first release with the fixes for the losses that
@@ -32,7 +34,8 @@ type Config struct {
 	URL string `env:"RAGBUS_NATS_URL"`
 	// Creds is the path of a credentials file; "" for none.
 	Creds string `env:"RAGBUS_NATS_CREDS"`
-	// Name tells this process from others in the server's monitoring.
+	// Name tells this process from others in the server's monitoring, and is
+	// part of the subject of replies; "ragbus" when it is empty or no token.
 	Name string
 	// ConnectTimeout bounds the first connection, retries included; 0 means 10 s.
 	ConnectTimeout time.Duration
@@ -50,7 +53,7 @@ func (c Config) WithDefaults() Config {
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = 5 * time.Second
 	}
-	if c.Name == "" {
+	if corpus.CheckToken("name", c.Name) != nil {
 		c.Name = "ragbus"
 	}
 	if c.Log == nil {
@@ -124,7 +127,7 @@ func options(ctx context.Context, cfg Config, gone chan struct{}) []nats.Option 
 	ctx = context.WithoutCancel(ctx)
 	opts := []nats.Option{
 		nats.Name(cfg.Name),
-		nats.CustomInboxPrefix(InboxPrefix),
+		nats.CustomInboxPrefix(InboxPrefix + "." + cfg.Name),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, 500*time.Millisecond),

@@ -7,10 +7,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"golang.org/x/term"
 
+	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/fault"
 )
@@ -32,9 +34,9 @@ type Environment struct {
 
 // Main calls run with a context that ends at SIGINT or SIGTERM and returns
 // the exit code: 0 when run returned nil, 2 when it failed on what an
-// operator has to change (settings, credentials, an address; an Invalid
-// fault), 1 when it failed otherwise. What went wrong is one message on
-// standard error. A second signal kills.
+// operator has to look at (settings, credentials, a permission, a part that
+// cannot be used at the start), 1 when it failed otherwise. What went wrong is
+// one message on standard error. A second signal kills.
 func Main(run func(ctx context.Context, env Environment) error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -47,7 +49,11 @@ func exit(err error, to io.Writer) int {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return exitOK
 	}
-	fmt.Fprintf(to, "%v\n", err)
+	if errors.Is(err, ErrSettings) {
+		fmt.Fprintf(to, "%v\n", err)
+	} else {
+		fmt.Fprintf(to, "%s\n", line(err))
+	}
 	if NeedsOperator(err) {
 		return exitSettings
 	}
@@ -55,8 +61,15 @@ func exit(err error, to io.Writer) int {
 }
 
 // NeedsOperator reports whether a program failed on what an operator has to
-// change before it can succeed.
-func NeedsOperator(err error) bool { return errors.Is(err, ErrSettings) || fault.Is(err, fault.Invalid) }
+// look at before it can succeed.
+func NeedsOperator(err error) bool {
+	return errors.Is(err, ErrSettings) || fault.Is(err, fault.Invalid) || backing.IsUnusable(err)
+}
+
+// line returns the text of an error in one line: drivers write several.
+func line(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\t' }), " ")
+}
 
 // ErrSettings marks problems that the operator's settings have.
 var ErrSettings = errors.New("the settings cannot be used")

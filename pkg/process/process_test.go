@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/broker/brokertest"
 	"github.com/ragbus/ragbus/pkg/config"
@@ -152,9 +154,10 @@ func TestExitCodesTellWhoHasToAct(t *testing.T) {
 		"credentials":             {fault.Invalidf("denied", "RAGBUS_DATABASE_URL: refused"), 2},
 		"something else":          {errors.New("lost"), 1},
 		"away for the time being": {fault.Transientf("away", "away"), 1},
+		"away at the start":       {fmt.Errorf("open: %w", backing.Unusable("RAGBUS_VECTOR_URL", fault.Transientf("away", "away\n\tfor now"))), 2},
 	} {
 		var said bytes.Buffer
-		if code := process.Exit(c.err, &said); code != c.code || (said.Len() > 0) != (code > 0) {
+		if code := process.Exit(c.err, &said); code != c.code || bytes.Count(said.Bytes(), []byte("\n")) != min(code, 1) {
 			t.Errorf("%s: exit code %d, said %q", name, code, said.String())
 		}
 	}

@@ -35,7 +35,7 @@ func Open(ctx context.Context, h backing.Host, c Config, profile embed.Profile) 
 		URL: c.URL, APIKey: c.Key.Reveal(), Dimensions: profile.Dimensions, ProfileKey: profile.Key(), Logger: h.Log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open the vector store: %w", err)
+		return nil, backing.Unusable("RAGBUS_VECTOR_URL", fmt.Errorf("open the vector store: %w", err))
 	}
 	h.OnClose(func(context.Context) error { return s.Close() })
 	h.OnProbe(lifecycle.Check{Name: "vector_store", Probe: s.Ready})

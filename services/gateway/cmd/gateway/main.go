@@ -5,10 +5,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/backing/bucket"
+	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/process"
 	"github.com/ragbus/ragbus/services/gateway"
 )
@@ -38,6 +40,9 @@ func run(ctx context.Context, env process.Environment) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close(ctx)) }()
+	if err := p.Registry.Register(broker.NewQueueCollector(ctx, p.Broker.JetStream(), broker.NewTopology(cfg.Process.Topology))); err != nil {
+		return fmt.Errorf("register the metrics of queues: %w", err)
+	}
 	records, err := backing.OpenRecords(ctx, p.Host(), cfg.Database, "")
 	if err != nil {
 		return err
