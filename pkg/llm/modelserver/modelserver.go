@@ -17,6 +17,7 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/llm/anthropicllm/anthropictest"
 	"github.com/ragbus/ragbus/pkg/llm/genaillm/genaitest"
+	"github.com/ragbus/ragbus/pkg/llm/modelserver/internal/author"
 	"github.com/ragbus/ragbus/pkg/llm/openaillm/openaitest"
 )
 
@@ -53,7 +54,8 @@ type Behaviour struct {
 	TokensPerSecond float64 `json:"tokens_per_second"`
 	// Tokens is the length of an answer in words; 0: as long as it happens to be.
 	Tokens int `json:"tokens"`
-	// Say is the answer to everything; "": see [Write].
+	// Say is the answer to everything; "": the sentences of the prompt's
+	// sources that answer its question, cited.
 	Say string `json:"say"`
 
 	// Fault happens to every FaultEvery-th call (0 and 1: to each), counted
@@ -232,9 +234,9 @@ func (s *Server) plan(prompt string) answer {
 
 	text := b.Say
 	if text == "" {
-		text = Write(prompt)
+		text = author.Write(prompt)
 	}
-	a := answer{Behaviour: b, tokens: tokens(text, b.Tokens), whole: true, prompt: strings.Count(prompt, " ") + 1}
+	a := answer{Behaviour: b, tokens: author.Tokens(text, b.Tokens), whole: true, prompt: strings.Count(prompt, " ") + 1}
 	a.first = time.Duration(b.FirstTokenMS) * time.Millisecond
 	if b.TokensPerSecond > 0 {
 		a.pause = time.Duration(float64(time.Second) / b.TokensPerSecond)

@@ -46,32 +46,6 @@ func ask(text string) llm.Request {
 	return llm.Request{System: "answer", Messages: []llm.Message{{Role: llm.User, Text: text}}, MaxTokens: 64}
 }
 
-func TestWrite(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		prompt: "The lighthouse of Quellmar was built in 1847 by Ottilie Brandt [2].",
-		"Conversation:\nuser: Who built the lighthouse?\nassistant: Brandt.\n\nLast question: How tall is it?\n": "Who built the lighthouse? How tall is it?",
-		"hello": "[0] There are no sources.",
-		"":      "[0] There are no sources.",
-		"--- B source 1\n\n\n--- B end of source 1\n":  "[0] The sources are empty.",
-		"--- B source x\n\na b c\n--- B end of source": "[0] There are no sources.",
-	} {
-		if got := modelserver.Write(text); got != want {
-			t.Errorf("%q\n got %q\nwant %q", text, got, want)
-		}
-	}
-}
-
-func FuzzWrite(f *testing.F) {
-	f.Add(prompt)
-	f.Add("--- B source 1\n\na b c.\n--- B end of source 1")
-	f.Fuzz(func(t *testing.T, text string) {
-		if modelserver.Write(text) == "" && !strings.Contains(text, "\nLast question: ") {
-			t.Error("no answer")
-		}
-	})
-}
-
 // running is a server and a model of each provider that talks to it.
 type running struct {
 	*modelserver.Server

@@ -1,18 +1,17 @@
 package openaillm
 
 import (
-	"strings"
-
 	"github.com/openai/openai-go/v3"
 
 	"github.com/ragbus/ragbus/pkg/llm"
+	"github.com/ragbus/ragbus/pkg/llm/openaillm/internal/wire"
 )
 
 // answer is what was read of one so far.
 type answer struct {
 	last    llm.Delta
 	refused bool
-	thought thought
+	thought wire.Thought
 }
 
 // note adds what an event tells to the last delta and returns the event's text.
@@ -34,7 +33,7 @@ func (a *answer) note(chunk openai.ChatCompletionChunk) string {
 	if a.refused && a.last.Finish != "" {
 		a.last.Finish = llm.Filtered
 	}
-	return a.thought.visible(c.Delta.Content)
+	return a.thought.Visible(c.Delta.Content)
 }
 
 // rest returns the text that was held back.
@@ -42,7 +41,7 @@ func (a *answer) rest() string {
 	if a.refused {
 		a.last.Finish = llm.Filtered
 	}
-	return a.thought.rest()
+	return a.thought.Rest()
 }
 
 // finish reads a finish reason; "" when the event has none.
@@ -59,73 +58,4 @@ func finish(reason string) llm.Finish {
 		// the asker: a tool call without tools, an abort.
 		return llm.Truncated
 	}
-}
-
-// thought hides the thinking that servers without a parser for it leave at the
-// beginning of an answer: "<think>…</think>".
-type thought struct {
-	// held is text of which it is not known yet whether it is the mark.
-	held  string
-	state thoughtState
-}
-
-type thoughtState uint8
-
-const (
-	atBeginning thoughtState = iota
-	thinking
-	// behind skips the empty lines between thinking and answer.
-	behind
-	answering
-)
-
-const (
-	thinkBegin = "<think>"
-	thinkEnd   = "</think>"
-)
-
-// visible returns what can be shown now that more text has come.
-func (t *thought) visible(text string) string {
-	switch t.state {
-	case answering:
-		return text
-	case atBeginning:
-		t.held += text
-		trimmed := strings.TrimLeft(t.held, " \t\r\n")
-		switch {
-		case strings.HasPrefix(trimmed, thinkBegin):
-			t.state, t.held = thinking, ""
-			return t.visible(trimmed[len(thinkBegin):])
-		case strings.HasPrefix(thinkBegin, trimmed):
-			return ""
-		}
-		return t.rest()
-	case thinking:
-		t.held += text
-		_, after, ended := strings.Cut(t.held, thinkEnd)
-		if !ended {
-			// Only what may be the beginning of the end is worth keeping.
-			t.held = t.held[max(0, len(t.held)-len(thinkEnd)+1):]
-			return ""
-		}
-		t.state, t.held = behind, ""
-		return t.visible(after)
-	case behind:
-		text = strings.TrimLeft(text, " \t\r\n")
-		if text != "" {
-			t.state = answering
-		}
-		return text
-	}
-	return text
-}
-
-// rest ends the holding back.
-func (t *thought) rest() string {
-	if t.state != atBeginning {
-		return ""
-	}
-	text := t.held
-	t.state, t.held = answering, ""
-	return text
 }

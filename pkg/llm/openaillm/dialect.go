@@ -8,6 +8,7 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/llm"
 	"github.com/ragbus/ragbus/pkg/llm/internal/upstream"
+	"github.com/ragbus/ragbus/pkg/llm/openaillm/internal/wire"
 	"github.com/ragbus/ragbus/pkg/modelcatalog"
 )
 
@@ -35,12 +36,12 @@ func firstDialect(cfg Config, known modelcatalog.ChatModel) *dialect {
 
 // without returns the dialect that lacks what the problem blames, or nil when
 // it blames nothing that can be left out.
-func (d *dialect) without(status int, p problem) *dialect {
-	if status != http.StatusBadRequest && status != http.StatusUnprocessableEntity || !p.unknownParameter() || p.meaning() != upstream.Plain {
+func (d *dialect) without(status int, p wire.Problem) *dialect {
+	if status != http.StatusBadRequest && status != http.StatusUnprocessableEntity || !p.UnknownParameter() || p.Meaning() != upstream.Plain {
 		return nil
 	}
 	next := *d
-	switch p.blames(d.names()) {
+	switch p.Blames(d.names()) {
 	case "max_tokens", "max_completion_tokens":
 		if d.swapped {
 			return nil

@@ -24,6 +24,7 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/llm"
 	"github.com/ragbus/ragbus/pkg/llm/internal/upstream"
+	"github.com/ragbus/ragbus/pkg/llm/openaillm/internal/wire"
 	"github.com/ragbus/ragbus/pkg/modelcatalog"
 )
 
@@ -179,9 +180,9 @@ func (m *Model) Stream(ctx context.Context, r llm.Request) iter.Seq2[llm.Delta, 
 // call asks once. It returns another dialect to ask in when the server refused
 // this one, else nil: everything was yielded.
 func (m *Model) call(ctx context.Context, r llm.Request, d *dialect, yield func(llm.Delta, error) bool) *dialect {
-	wire, call := upstream.Begin(ctx, upstream.Limits{FirstToken: m.cfg.FirstToken, Silence: m.cfg.Silence})
+	watched, call := upstream.Begin(ctx, upstream.Limits{FirstToken: m.cfg.FirstToken, Silence: m.cfg.Silence})
 	defer call.End()
-	stream := m.completions.NewStreaming(wire, m.params(r, d))
+	stream := m.completions.NewStreaming(watched, m.params(r, d))
 	defer func() { _ = stream.Close() }()
 
 	var a answer
@@ -204,14 +205,14 @@ func (m *Model) call(ctx context.Context, r llm.Request, d *dialect, yield func(
 // end tells how a call ended: with the last delta, with an error, or not yet.
 func (m *Model) end(ctx context.Context, call *upstream.Call, a *answer, err error, d *dialect) (llm.Delta, *dialect, error) {
 	if refusal := call.Refusal(); refusal != nil && ctx.Err() == nil {
-		p := readProblem(refusal.Body)
+		p := wire.ReadProblem(refusal.Body)
 		if next := d.without(refusal.Status, p); next != nil {
 			return llm.Delta{}, next, nil
 		}
-		if p.filtered() {
+		if p.Filtered() {
 			return llm.Delta{Finish: llm.Filtered}, nil, nil
 		}
-		return llm.Delta{}, nil, p.fault(refusal, m.cfg.APIKey)
+		return llm.Delta{}, nil, p.Fault(refusal, m.cfg.APIKey)
 	}
 	failure := m.failure(call, a, err)
 	if failure != nil && (ctx.Err() != nil || a.last.Finish == "") {
@@ -234,12 +235,12 @@ func (m *Model) failure(call *upstream.Call, a *answer, err error) error {
 		return upstream.Unavailable("the language model's answer broke off", fmt.Errorf("openai: %w", why))
 	}
 	if failed, ok := errors.AsType[*ssestream.StreamError](err); ok {
-		p := readProblem(failed.Event.Data)
-		if p.filtered() {
+		p := wire.ReadProblem(failed.Event.Data)
+		if p.Filtered() {
 			a.last.Finish = llm.Filtered
 			return nil
 		}
-		return p.streamFault(m.cfg.APIKey)
+		return p.StreamFault(m.cfg.APIKey)
 	}
 	if err != nil {
 		return upstream.Unavailable("the language model is not reachable or its answer cannot be read", readError(err, m.cfg.APIKey))

@@ -1,4 +1,7 @@
-package openaillm
+// Package wire reads what OpenAI-compatible servers say and how they differ in
+// it: errors of many shapes, and thinking that is left in the text. It is apart
+// from the adapter so that fuzzing it does not build the SDK.
+package wire
 
 import (
 	"encoding/json"
@@ -9,8 +12,8 @@ import (
 	"github.com/ragbus/ragbus/pkg/llm/internal/upstream"
 )
 
-// problem is an error as one of the many servers words it.
-type problem struct {
+// Problem is an error as one of the many servers words it.
+type Problem struct {
 	// worded is false when the body holds no error object at all.
 	worded  bool
 	message string
@@ -19,9 +22,9 @@ type problem struct {
 	param   string
 }
 
-// readProblem understands OpenAI's object, a bare string in its place, and
+// ReadProblem understands OpenAI's object, a bare string in its place, and
 // the flat forms of older vLLM and of FastAPI. A code may be of any type.
-func readProblem(body []byte) problem {
+func ReadProblem(body []byte) Problem {
 	var outer struct {
 		Error   json.RawMessage `json:"error"`
 		Object  string          `json:"object"`
@@ -32,24 +35,24 @@ func readProblem(body []byte) problem {
 		Detail  json.RawMessage `json:"detail"`
 	}
 	if json.Unmarshal(body, &outer) != nil {
-		return problem{}
+		return Problem{}
 	}
 	switch {
 	case len(outer.Error) > 0 && outer.Error[0] == '{':
-		inner := problem{}
+		inner := Problem{}
 		var object map[string]json.RawMessage
 		if json.Unmarshal(outer.Error, &object) == nil {
-			inner = problem{worded: true, message: text(object["message"]), kind: text(object["type"]), code: text(object["code"]), param: text(object["param"])}
+			inner = Problem{worded: true, message: text(object["message"]), kind: text(object["type"]), code: text(object["code"]), param: text(object["param"])}
 		}
 		return inner
 	case len(outer.Error) > 0 && outer.Error[0] == '"':
-		return problem{worded: true, message: text(outer.Error)}
+		return Problem{worded: true, message: text(outer.Error)}
 	case outer.Object == "error", len(outer.Message) > 0 && len(outer.Code) > 0:
-		return problem{worded: true, message: text(outer.Message), kind: text(outer.Type), code: text(outer.Code), param: text(outer.Param)}
+		return Problem{worded: true, message: text(outer.Message), kind: text(outer.Type), code: text(outer.Code), param: text(outer.Param)}
 	case len(outer.Detail) > 0:
-		return problem{worded: true, message: text(outer.Detail)}
+		return Problem{worded: true, message: text(outer.Detail)}
 	}
-	return problem{}
+	return Problem{}
 }
 
 // text returns a JSON string's content, and anything else as it is written; null is "".
@@ -61,9 +64,9 @@ func text(raw json.RawMessage) string {
 	return string(raw)
 }
 
-// unknownParameter reports whether the server refuses a parameter as such,
+// UnknownParameter reports whether the server refuses a parameter as such,
 // rather than its value.
-func (p problem) unknownParameter() bool {
+func (p Problem) UnknownParameter() bool {
 	switch p.code {
 	case "unsupported_parameter", "unknown_parameter", "unsupported_value":
 		return true
@@ -72,8 +75,8 @@ func (p problem) unknownParameter() bool {
 		"extra inputs", "extra fields", "extra_forbidden", "not permitted", "is not supported", "does not support", "not allowed", "only the default")
 }
 
-// blames returns which of the names the problem is about, or "".
-func (p problem) blames(names []string) string {
+// Blames returns which of the names the problem is about, or "".
+func (p Problem) Blames(names []string) string {
 	found, at := "", len(p.message)+1
 	for _, name := range names {
 		if p.param == name || strings.HasPrefix(p.param, name+".") {
@@ -87,8 +90,8 @@ func (p problem) blames(names []string) string {
 	return found
 }
 
-// filtered reports whether the prompt or the answer was refused for its content.
-func (p problem) filtered() bool {
+// Filtered reports whether the prompt or the answer was refused for its content.
+func (p Problem) Filtered() bool {
 	switch p.code {
 	case "content_filter", "content_policy_violation", "moderation_blocked":
 		return true
@@ -96,7 +99,8 @@ func (p problem) filtered() bool {
 	return p.kind == "content_filter"
 }
 
-func (p problem) meaning() upstream.Meaning {
+// Meaning returns what the words add to the status.
+func (p Problem) Meaning() upstream.Meaning {
 	switch {
 	case p.code == "context_length_exceeded", p.kind == "exceed_context_size_error",
 		contains(p.message, "context length", "context size", "context window", "prompt is too long", "input is too long"):
@@ -115,8 +119,8 @@ func (p problem) meaning() upstream.Meaning {
 	return upstream.Plain
 }
 
-// fault classifies a refusal.
-func (p problem) fault(r *upstream.Refusal, key string) error {
+// Fault classifies a refusal.
+func (p Problem) Fault(r *upstream.Refusal, key string) error {
 	cause := upstream.Describe("openai", r.Status, p.kind+" "+p.code, p.message, key)
 	elsewhere := r.Status < http.StatusMultipleChoices || r.Status == http.StatusNotFound || r.Status == http.StatusMethodNotAllowed
 	if !p.worded && elsewhere {
@@ -126,12 +130,12 @@ func (p problem) fault(r *upstream.Refusal, key string) error {
 	if status < http.StatusMultipleChoices {
 		status = p.status()
 	}
-	return upstream.Fault(status, p.meaning(), r.Pause, cause)
+	return upstream.Fault(status, p.Meaning(), r.Pause, cause)
 }
 
-// streamFault classifies an error inside a stream, which has no status but its code.
-func (p problem) streamFault(key string) error {
-	meaning := p.meaning()
+// StreamFault classifies an error inside a stream, which has no status but its code.
+func (p Problem) StreamFault(key string) error {
+	meaning := p.Meaning()
 	if meaning == upstream.Plain && p.kind == "invalid_request_error" {
 		meaning = upstream.Refused
 	}
@@ -140,7 +144,7 @@ func (p problem) streamFault(key string) error {
 
 // status returns the code if it is an HTTP status, as llama.cpp and some
 // gateways send it, else 500: what fails without saying why may work again.
-func (p problem) status() int {
+func (p Problem) status() int {
 	if n, err := strconv.Atoi(p.code); err == nil && n >= 400 && n < 600 {
 		return n
 	}

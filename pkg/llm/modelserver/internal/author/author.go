@@ -1,4 +1,6 @@
-package modelserver
+// Package author writes the model server's answers: words that a prompt holds,
+// with citations that hold.
+package author
 
 import (
 	"slices"
@@ -132,9 +134,9 @@ func words(text string) map[string]bool {
 	return found
 }
 
-// tokens cuts an answer into words with their spaces, n of them: a longer
+// Tokens cuts an answer into words with their spaces, n of them: a longer
 // answer is cut, a shorter one goes on from its beginning. Zero leaves it as it is.
-func tokens(answer string, n int) []string {
+func Tokens(answer string, n int) []string {
 	var out []string
 	for answer != "" {
 		end := strings.IndexByte(answer[1:], ' ') + 1
@@ -150,8 +152,8 @@ func tokens(answer string, n int) []string {
 	whole := len(out)
 	for i := 0; len(out) < n; i++ {
 		next := out[i%whole]
-		if i == 0 {
-			next = " " + strings.TrimLeft(next, " ")
+		if next[0] != ' ' {
+			next = " " + next
 		}
 		out = append(out, next)
 	}
