@@ -10,10 +10,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/ragbus/ragbus/pkg/blob"
-	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/catalog/sqlcatalog"
 	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/conversation/sqlconversation"
@@ -33,17 +31,6 @@ func (c Database) Missing() error {
 		return errors.New("RAGBUS_DATABASE_URL: missing; a service that runs alone shares a Postgres, e.g. postgres://ragbus:…@db:5432/ragbus")
 	}
 	return nil
-}
-
-// Host is the program that the parts are opened for.
-type Host struct {
-	Log *slog.Logger
-	// Broker carries what is kept in it: blobs in an object store of NATS, limits shared by replicas.
-	Broker *broker.Conn
-	// OnClose has the program call f at its end, before what was given earlier.
-	OnClose func(f func(context.Context) error)
-	// OnProbe has the program ask the check when it is asked whether it is ready.
-	OnProbe func(c lifecycle.Check)
 }
 
 // Records are the stores that share a database.

@@ -17,6 +17,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/lifecycle"
+	"github.com/ragbus/ragbus/pkg/outbound"
 	"github.com/ragbus/ragbus/pkg/telemetry"
 	"github.com/ragbus/ragbus/pkg/worker"
 )
@@ -84,7 +85,10 @@ type Process struct {
 	cfg      Config
 	topology broker.Topology
 	probes   *lifecycle.ProbeServer
+	// checks decide whether the process is ready; health is told beside them.
 	checks   []lifecycle.Check
+	health   []lifecycle.Check
+	outbound *outbound.Metrics
 	closers  []func(context.Context) error
 }
 
@@ -123,6 +127,7 @@ func Open(ctx context.Context, cfg Config, name, version string, out io.Writer, 
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	p.outbound = outbound.NewMetrics(tel.Registry)
 	p.Publisher, p.Observer, p.Tracer = broker.NewPublisher(p.Broker.JetStream()), metrics, tel.Tracers.Tracer("github.com/ragbus/ragbus")
 	return p, nil
 }
@@ -159,8 +164,10 @@ func (p *Process) Close(ctx context.Context) error {
 // Host is the process for those who open its parts.
 func (p *Process) Host() backing.Host {
 	return backing.Host{
-		Log: p.Log, Broker: p.Broker, OnClose: p.OnClose,
-		OnProbe: func(c lifecycle.Check) { p.checks = append(p.checks, c) },
+		Log: p.Log, Broker: p.Broker, OnClose: p.OnClose, Outbound: p.outbound,
+		Replicas: p.cfg.Topology.Replicas, Create: p.cfg.TopologyMode == TopologyApply,
+		OnProbe:  func(c lifecycle.Check) { p.checks = append(p.checks, c) },
+		OnHealth: func(c lifecycle.Check) { p.health = append(p.health, c) },
 	}
 }
 
@@ -181,7 +188,7 @@ func (p *Process) Work(ctx context.Context, cfg Probes, run func(context.Context
 	p.probes = probes
 	return lifecycle.Run(ctx, p.Log, p.parts(
 		lifecycle.Part{Name: "probes", Run: probes.Run},
-		lifecycle.Responding(p.Broker.NATS(), lifecycle.Part{Name: p.Name, Run: run}, p.checks...),
+		lifecycle.Responding(p.Broker.NATS(), lifecycle.Part{Name: p.Name, Run: run}, slices.Concat(p.checks, p.health)...),
 	)...)
 }
 

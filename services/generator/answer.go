@@ -1,6 +1,7 @@
 package generator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,6 +108,8 @@ type outcome struct {
 	grounded  bool
 	reason    string
 	usage     conversation.Usage
+	// model wrote the answer, when it is not the one that always does.
+	model string
 	// replaced says that text is not what the reader was sent.
 	replaced bool
 }
@@ -117,7 +120,7 @@ func (s *Service) compose(d delivery, out outcome, begun, first time.Time) conve
 	now := time.Now()
 	a := conversation.Answer{
 		ID: asked.ID, ConversationID: asked.ConversationID, Status: out.status, Answer: out.text, Grounded: out.grounded,
-		Citations: out.citations, Sources: d.Data.Passages.JSON(), SearchQuery: d.Data.SearchQuery, Model: s.modelName(), Usage: out.usage, CreatedAt: asked.AskedAt,
+		Citations: out.citations, Sources: d.Data.Passages.JSON(), SearchQuery: d.Data.SearchQuery, Model: cmp.Or(out.model, s.modelName()), Usage: out.usage, CreatedAt: asked.AskedAt,
 		Timings: conversation.Timings{
 			QueueMS: d.Data.QueueMS + since(d.StoredAt, begun), RetrieveMS: d.Data.RetrieveMS,
 			FirstTokenMS: since(asked.AskedAt, first), TotalMS: since(asked.AskedAt, now), Degraded: d.Data.Degraded,

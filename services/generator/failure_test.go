@@ -85,6 +85,40 @@ func TestAFailureIsTriedAgainAndThenTold(t *testing.T) {
 	}
 }
 
+func TestTheExtractiveWriterAnswersForAModelThatFails(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		reply    scriptllm.Reply
+		fallback bool
+		// model is who wrote the answer, "" when there is none yet.
+		model string
+	}{
+		"before a word":                     {scriptllm.Reply{Err: fault.Transientf("model_unavailable", "away")}, true, "extractive"},
+		"before a word, without permission": {scriptllm.Reply{Err: fault.Transientf("model_unavailable", "away")}, false, ""},
+		"in the middle": {
+			scriptllm.Reply{Deltas: []string{"It opens "}, After: 1, Err: fault.Transientf("model_unavailable", "away")}, true, "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			s := b.service(t, scriptllm.New(func(llm.Request) scriptllm.Reply { return c.reply }))
+			s.fallback = c.fallback
+			e := b.retrieved(t, "q", nil)
+			trial := try(t, s, e, 1)
+			if c.model == "" {
+				if trial.Err == nil {
+					t.Error("the failure is not told")
+				}
+				return
+			}
+			if a := b.stored(t, "q"); trial.Err != nil || a.Model != c.model || !a.Grounded || len(a.Citations) == 0 {
+				t.Errorf("trial %+v, answer %+v", trial, a)
+			}
+		})
+	}
+}
+
 func TestBurialEndsTheAnswer(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -42,6 +42,10 @@ type Deps struct {
 	Conversations conversation.Store
 	// Model writes the answers; nil is the extractive writer.
 	Model llm.Model
+	// Fallback has the extractive writer answer when Model fails before it has
+	// said anything; the answer says who wrote it. Without it the question is
+	// tried again.
+	Fallback bool
 	// Embedder is the one that the search uses. The check of citations asks it
 	// where words do not decide, and the extractive writer judges by the
 	// passages' cosines when it knows the model; nil leaves both to words.
@@ -54,15 +58,16 @@ type Deps struct {
 
 // Service is a generator. Make one with [New] and call Run once.
 type Service struct {
-	cfg     Config
-	store   conversation.Store
-	model   llm.Model
-	frames  reply.Publisher
-	cancels *reply.CancelListener
-	checker *answer.Checker
-	extract *extractive.Writer
-	log     *slog.Logger
-	worker  *worker.Worker
+	cfg      Config
+	store    conversation.Store
+	model    llm.Model
+	frames   reply.Publisher
+	cancels  *reply.CancelListener
+	checker  *answer.Checker
+	extract  *extractive.Writer
+	fallback bool
+	log      *slog.Logger
+	worker   *worker.Worker
 }
 
 // New returns a service that is not running yet, and every reason why it could not work.
@@ -95,7 +100,7 @@ func newService(cfg Config, deps Deps) *Service {
 	}
 	s := &Service{
 		cfg: cfg, store: deps.Conversations, model: deps.Model, frames: deps.NATS, cancels: reply.NewCancelListener(deps.NATS),
-		checker: answer.NewChecker(analyzer, deps.Embedder), extract: extractive.New(analyzer, dense), log: deps.Log,
+		checker: answer.NewChecker(analyzer, deps.Embedder), extract: extractive.New(analyzer, dense), fallback: deps.Fallback, log: deps.Log,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -9,6 +9,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/llm"
 
 	"github.com/ragbus/ragbus/services/generator/internal/answer"
+	"github.com/ragbus/ragbus/services/generator/internal/extractive"
 	"github.com/ragbus/ragbus/services/generator/internal/phrase"
 	"github.com/ragbus/ragbus/services/generator/internal/prompt"
 )
@@ -24,9 +25,16 @@ func (s *Service) write(ctx context.Context, d delivery, speaker *speaker) (outc
 		return s.abstain(d, speaker), nil
 	case s.model == nil:
 		return s.writeExtract(ctx, d, speaker)
-	default:
-		return s.writeModel(ctx, d, speaker)
 	}
+	out, err := s.writeModel(ctx, d, speaker)
+	if err == nil || !s.fallback || out.text != "" || ctx.Err() != nil {
+		return out, err
+	}
+	code, _ := fault.Public(err)
+	s.log.WarnContext(ctx, "no model answers, the extractive writer does", "chat_id", d.Data.Asked.ID, "code", code)
+	out, err = s.writeExtract(ctx, d, speaker)
+	out.model = extractive.Name
+	return out, err
 }
 
 // question is what is answered: as it was asked, unless only the searched one stands alone.
@@ -99,7 +107,7 @@ func (s *Service) writeModel(ctx context.Context, d delivery, speaker *speaker) 
 		}
 		take(" …")
 	}
-	out := outcome{status: conversation.Completed, text: text.String(), usage: usageOf(last.Usage)}
+	out := outcome{status: conversation.Completed, text: text.String(), usage: usageOf(last.Usage), model: last.Model}
 	s.judge(ctx, d, speaker, &out, last.Finish, parser.Abstained())
 	return out, nil
 }

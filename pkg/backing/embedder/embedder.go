@@ -7,11 +7,14 @@ import (
 	"fmt"
 
 	"github.com/ragbus/ragbus/pkg/backing"
+	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/embed/cohereembed"
 	"github.com/ragbus/ragbus/pkg/embed/genaiembed"
 	"github.com/ragbus/ragbus/pkg/embed/minilm"
 	"github.com/ragbus/ragbus/pkg/embed/openaiembed"
+	"github.com/ragbus/ragbus/pkg/lifecycle"
+	"github.com/ragbus/ragbus/pkg/outbound"
 )
 
 // The choices of [Config].
@@ -31,12 +34,20 @@ type Config struct {
 	Model string `env:"RAGBUS_EMBEDDER_MODEL"`
 	// Dimensions of the vectors; 0: the model's default.
 	Dimensions int `env:"RAGBUS_EMBEDDER_DIMENSIONS"`
+	// The provider's limits for the key, shared by all replicas; 0 is none.
+	RequestsPerMinute int `env:"RAGBUS_EMBEDDER_RPM"`
+	TokensPerMinute   int `env:"RAGBUS_EMBEDDER_TPM"`
+	// Concurrency is how many requests of one process are under way at most.
+	Concurrency int `env:"RAGBUS_EMBEDDER_CONCURRENCY" envDefault:"8"`
 }
 
 // Check returns what keeps these settings from working, by variable.
 func (c Config) Check(k backing.Keys) error {
 	missing := func(key string) error {
 		return fmt.Errorf("%s: missing, RAGBUS_EMBEDDER=%s needs it", key, c.Embedder)
+	}
+	if c.RequestsPerMinute < 0 || c.TokensPerMinute < 0 || c.Concurrency < 1 || c.Concurrency > 1024 {
+		return errors.New("RAGBUS_EMBEDDER_RPM, _TPM, _CONCURRENCY: use 0 or more, 0 or more, and 1 to 1024")
 	}
 	var err error
 	switch c.Embedder {
@@ -73,38 +84,53 @@ func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (embed.
 	if err := c.Check(k); err != nil {
 		return nil, err
 	}
-	e, err := c.open(ctx, h, k)
+	e, key, err := c.open(ctx, h, k)
 	if err != nil {
 		return nil, fmt.Errorf("set up the embedder %s: %w", c.Embedder, err)
 	}
-	return e, nil
-}
-
-func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys) (embed.Embedder, error) {
-	switch c.Embedder {
-	case Gemini:
-		return genaiembed.New(ctx, c.gemini(k))
-	case OpenAI:
-		return openaiembed.New(c.openai(k))
-	case Cohere:
-		return cohereembed.New(c.cohere(k))
+	if c.Embedder == Builtin {
+		h.OnHealth(backing.Well("embedder"))
+		return e, nil
 	}
-	e, err := minilm.New(minilm.Config{})
+	profile := e.Profile()
+	endpoint, err := h.Guard("embedder", profile.Provider, profile.Model, key.Reveal(), backing.Limits{
+		RequestsPerMinute: c.RequestsPerMinute, TokensPerMinute: c.TokensPerMinute, Concurrency: 2 * c.Concurrency,
+	})
 	if err != nil {
 		return nil, err
 	}
-	h.OnClose(func(context.Context) error { return e.Close() })
-	return e, nil
+	h.OnHealth(lifecycle.Check{Name: "embedder", Probe: endpoint.Probe})
+	return outbound.Embedder(e, endpoint), nil
+}
+
+func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys) (e embed.Embedder, key config.Secret, err error) {
+	switch c.Embedder {
+	case Gemini:
+		e, err = genaiembed.New(ctx, c.gemini(k))
+		return e, k.Gemini, err
+	case OpenAI:
+		e, err = openaiembed.New(c.openai(k))
+		return e, k.OpenAI, err
+	case Cohere:
+		e, err = cohereembed.New(c.cohere(k))
+		return e, k.Cohere, err
+	}
+	local, err := minilm.New(minilm.Config{})
+	if err != nil {
+		return nil, "", err
+	}
+	h.OnClose(func(context.Context) error { return local.Close() })
+	return local, "", nil
 }
 
 func (c Config) gemini(k backing.Keys) genaiembed.Config {
-	return genaiembed.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: k.GeminiBaseURL}
+	return genaiembed.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: k.GeminiBaseURL, Concurrency: c.Concurrency}
 }
 
 func (c Config) openai(k backing.Keys) openaiembed.Config {
-	return openaiembed.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: k.OpenAIBaseURL}
+	return openaiembed.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: k.OpenAIBaseURL, Concurrency: c.Concurrency}
 }
 
 func (c Config) cohere(k backing.Keys) cohereembed.Config {
-	return cohereembed.Config{APIKey: k.Cohere.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: k.CohereBaseURL}
+	return cohereembed.Config{APIKey: k.Cohere.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: k.CohereBaseURL, Concurrency: c.Concurrency}
 }

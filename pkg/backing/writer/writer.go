@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/config"
+	"github.com/ragbus/ragbus/pkg/lifecycle"
 	"github.com/ragbus/ragbus/pkg/llm"
 	"github.com/ragbus/ragbus/pkg/llm/anthropicllm"
 	"github.com/ragbus/ragbus/pkg/llm/genaillm"
 	"github.com/ragbus/ragbus/pkg/llm/openaillm"
+	"github.com/ragbus/ragbus/pkg/outbound"
 )
 
 // The choices of [Config].
@@ -29,6 +32,25 @@ type Config struct {
 	LLM string `env:"RAGBUS_LLM"`
 	// Model is the model's name; empty: the provider's current default.
 	Model string `env:"RAGBUS_LLM_MODEL"`
+	// Fallback are the writers asked, in order, when the one before fails
+	// before it has said anything, each with its provider's default model;
+	// extractive can only be the last.
+	Fallback []string `env:"RAGBUS_LLM_FALLBACK"`
+	// The provider's limits for the key, shared by all replicas; 0 is none.
+	RequestsPerMinute int `env:"RAGBUS_LLM_RPM"`
+	TokensPerMinute   int `env:"RAGBUS_LLM_TPM"`
+	// Concurrency is how many calls of one process are under way at most.
+	Concurrency int `env:"RAGBUS_LLM_CONCURRENCY" envDefault:"64"`
+}
+
+// Writer is what answers.
+type Writer struct {
+	// Model is nil for the extractive writer.
+	Model llm.Model
+	// Rewriter is the same model for work that comes before the answer; nil without one.
+	Rewriter llm.Model
+	// Fallback says that the extractive writer answers when the model fails.
+	Fallback bool
 }
 
 // Choice returns what LLM means with these keys.
@@ -50,6 +72,28 @@ func (c Config) Choice(k backing.Keys) string {
 
 // Check returns what keeps these settings from working, by variable.
 func (c Config) Check(k backing.Keys) error {
+	problems := []error{c.check(k)}
+	if c.RequestsPerMinute < 0 || c.TokensPerMinute < 0 || c.Concurrency < 1 || c.Concurrency > 1<<14 {
+		problems = append(problems, errors.New("RAGBUS_LLM_RPM, _TPM, _CONCURRENCY: use 0 or more, 0 or more, and 1 to 16384"))
+	}
+	for i, name := range c.Fallback {
+		switch {
+		case c.Choice(k) == Extractive:
+			problems = append(problems, errors.New("RAGBUS_LLM_FALLBACK: the extractive writer does not fail; leave it out"))
+		case name == c.Choice(k) || slices.Contains(c.Fallback[:i], name):
+			problems = append(problems, fmt.Errorf("RAGBUS_LLM_FALLBACK: %q comes twice", name))
+		case name == Extractive && i < len(c.Fallback)-1:
+			problems = append(problems, errors.New("RAGBUS_LLM_FALLBACK: nothing comes after extractive, which does not fail"))
+		default:
+			if err := (Config{LLM: name}).check(k); err != nil {
+				problems = append(problems, fmt.Errorf("RAGBUS_LLM_FALLBACK: %w", err))
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (c Config) check(k backing.Keys) error {
 	choice := c.Choice(k)
 	var err error
 	switch choice {
@@ -82,28 +126,74 @@ func (c Config) Check(k backing.Keys) error {
 	return nil
 }
 
-// Open returns the model, or nil for the extractive writer. It calls nobody.
-func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (llm.Model, error) {
+// Open returns what answers. It calls nobody.
+func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (Writer, error) {
 	if err := c.Check(k); err != nil {
-		return nil, err
+		return Writer{}, err
 	}
-	var m llm.Model
-	var err error
-	switch c.Choice(k) {
+	if c.Choice(k) == Extractive {
+		h.OnHealth(backing.Well("llm"))
+		return Writer{}, nil
+	}
+	var w Writer
+	var chain []llm.Model
+	for i, name := range append([]string{c.Choice(k)}, c.Fallback...) {
+		if name == Extractive {
+			w.Fallback = true
+			break
+		}
+		one := Config{LLM: name, RequestsPerMinute: c.RequestsPerMinute, TokensPerMinute: c.TokensPerMinute, Concurrency: c.Concurrency}
+		if i == 0 {
+			one.Model = c.Model
+		}
+		m, endpoint, err := one.open(ctx, h, k)
+		if err != nil {
+			return Writer{}, fmt.Errorf("set up the model %s: %w", name, err)
+		}
+		if i == 0 {
+			w.Rewriter = m
+			h.OnHealth(lifecycle.Check{Name: "llm", Probe: endpoint.Probe})
+		}
+		chain = append(chain, m)
+	}
+	spare := 0
+	if w.Fallback {
+		spare = 1
+	}
+	m, err := outbound.NewChain(outbound.ChainConfig{Spare: spare, Metrics: h.Outbound, Log: h.Log}, chain...)
+	if err != nil {
+		return Writer{}, err
+	}
+	w.Model = m
+	h.Log.InfoContext(ctx, "answers are written by a model", "provider", m.Info().Provider, "model", m.Info().Name)
+	return w, nil
+}
+
+// open returns one model behind its endpoint.
+func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys) (m llm.Model, endpoint *outbound.Endpoint, err error) {
+	var key config.Secret
+	switch c.LLM {
 	case Gemini:
+		key = k.Gemini
 		m, err = genaillm.New(ctx, c.gemini(k))
 	case OpenAI:
+		key = k.OpenAI
 		m, err = openaillm.New(c.openai(k))
-	case Anthropic:
-		m, err = anthropicllm.New(c.anthropic(k))
 	default:
-		return nil, nil //nolint:nilnil // no model is a way to answer
+		key = k.Anthropic
+		m, err = anthropicllm.New(c.anthropic(k))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("set up the model %s: %w", c.Choice(k), err)
+		return nil, nil, err
 	}
-	h.Log.InfoContext(ctx, "answers are written by a model", "provider", m.Info().Provider, "model", m.Info().Name)
-	return m, nil
+	info := m.Info()
+	endpoint, err = h.Guard("llm", info.Provider, info.Name, key.Reveal(), backing.Limits{
+		RequestsPerMinute: c.RequestsPerMinute, TokensPerMinute: c.TokensPerMinute, Concurrency: c.Concurrency,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return outbound.Model(m, endpoint), endpoint, nil
 }
 
 func (c Config) gemini(k backing.Keys) genaillm.Config {

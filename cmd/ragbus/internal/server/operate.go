@@ -126,7 +126,7 @@ func (o Operator) Reindex(ctx context.Context) (documents, points int, err error
 		return 0, 0, err
 	}
 	var closeEmbedder func(context.Context) error
-	host := backing.Host{Log: log, OnClose: func(f func(context.Context) error) { closeEmbedder = f }, OnProbe: func(lifecycle.Check) {}}
+	host := backing.Host{Log: log, Alone: true, OnClose: func(f func(context.Context) error) { closeEmbedder = f }, OnHealth: func(lifecycle.Check) {}}
 	vectors, err := embedder.Open(ctx, host, cfg.Vectors, cfg.Keys)
 	if err != nil {
 		return 0, 0, err

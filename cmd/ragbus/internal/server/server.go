@@ -25,6 +25,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/lifecycle"
 	"github.com/ragbus/ragbus/pkg/llm"
+	"github.com/ragbus/ragbus/pkg/outbound"
 	"github.com/ragbus/ragbus/pkg/sqldb"
 	"github.com/ragbus/ragbus/pkg/telemetry"
 	"github.com/ragbus/ragbus/pkg/vector"
@@ -63,7 +64,9 @@ type stores struct {
 	blobs         *blob.Store
 	index         vector.Store
 	embedder      embed.Embedder
-	model         llm.Model
+	writer        writer.Writer
+	// health are the checks of models, by part.
+	health map[string]lifecycle.Check
 }
 
 // Open opens all parts and binds the address. Logs go to log; terminal says
@@ -110,11 +113,17 @@ func (s *Server) URL() string { return "http://" + s.gateway.Addr() }
 func (s *Server) Run(ctx context.Context) error { return lifecycle.Run(ctx, s.log, s.parts...) }
 
 func (s *Server) open(ctx context.Context, parts Parts) (*stores, error) {
-	st := &stores{topology: broker.NewTopology(s.cfg.Topology)}
+	st := &stores{topology: broker.NewTopology(s.cfg.Topology), health: map[string]lifecycle.Check{
+		"llm": backing.Well("llm"), "embedder": backing.Well("embedder"),
+	}}
 	if err := s.openBroker(ctx, st); err != nil {
 		return nil, err
 	}
-	host := backing.Host{Log: s.log, Broker: st.conn, OnClose: s.onClose, OnProbe: func(lifecycle.Check) { /* each service has its own */ }}
+	host := backing.Host{
+		Log: s.log, Broker: st.conn, Alone: true, Outbound: outbound.NewMetrics(s.tel.Registry), OnClose: s.onClose,
+		OnProbe:  func(lifecycle.Check) { /* the gateway has its own */ },
+		OnHealth: func(c lifecycle.Check) { st.health[c.Name] = c },
+	}
 	records, err := backing.OpenRecords(ctx, host, s.cfg.Database, sqldb.FileURL(filepath.Join(s.cfg.DataDir, "ragbus.db")))
 	if err != nil {
 		return nil, err
@@ -193,14 +202,14 @@ func inDir(err error) error {
 }
 
 func (s *Server) openModels(ctx context.Context, host backing.Host, st *stores, parts Parts) (err error) {
-	st.embedder, st.model = parts.Embedder, parts.Model
+	st.embedder, st.writer = parts.Embedder, writer.Writer{Model: parts.Model, Rewriter: parts.Model}
 	if st.embedder == nil {
 		if st.embedder, err = embedder.Open(ctx, host, s.cfg.Vectors, s.cfg.Keys); err != nil {
 			return err
 		}
 	}
-	if st.model == nil {
-		st.model, err = writer.Open(ctx, host, s.cfg.Writer, s.cfg.Keys)
+	if st.writer.Model == nil {
+		st.writer, err = writer.Open(ctx, host, s.cfg.Writer, s.cfg.Keys)
 	}
 	return err
 }
@@ -226,13 +235,13 @@ func (s *Server) compose(ctx context.Context, st *stores, version string) error 
 	}
 	retrieve, err := retriever.New(s.cfg.Retriever, retriever.Deps{
 		Log: s.log, JetStream: js, Catalog: st.catalog, Conversations: st.conversations, Index: st.index, Embedder: st.embedder,
-		Rewriter: st.model, Observer: observer, Tracer: tracer, Publisher: publisher,
+		Rewriter: st.writer.Rewriter, Observer: observer, Tracer: tracer, Publisher: publisher,
 	})
 	if err != nil {
 		return err
 	}
 	generate, err := generator.New(s.cfg.Generator, generator.Deps{
-		NATS: st.conn.NATS(), JetStream: js, Publisher: publisher, Conversations: st.conversations, Model: st.model, Embedder: st.embedder,
+		NATS: st.conn.NATS(), JetStream: js, Publisher: publisher, Conversations: st.conversations, Model: st.writer.Model, Fallback: st.writer.Fallback, Embedder: st.embedder,
 		Log: s.log, Observer: observer, Tracer: tracer,
 	})
 	if err != nil {
@@ -246,17 +255,14 @@ func (s *Server) compose(ctx context.Context, st *stores, version string) error 
 	if err != nil {
 		return err
 	}
-	well := func(name string) lifecycle.Check {
-		return lifecycle.Check{Name: name, Probe: func(context.Context) error { return nil }}
-	}
 	responding := func(name string, run func(context.Context) error, checks ...lifecycle.Check) lifecycle.Part {
 		return lifecycle.Responding(st.conn.NATS(), lifecycle.Part{Name: name, Run: run}, checks...)
 	}
 	s.parts = []lifecycle.Part{
 		{Name: "topology", Run: func(ctx context.Context) error { return broker.Maintain(ctx, st.conn, st.topology, s.log) }},
-		responding("generator", generate.Run, well("llm")),
-		responding(retriever.Name, retrieve.Run, points, well("embedder")),
-		responding(ingestor.Name, ingest.Run, points, well("embedder")),
+		responding("generator", generate.Run, st.health["llm"]),
+		responding(retriever.Name, retrieve.Run, points, st.health["embedder"]),
+		responding(ingestor.Name, ingest.Run, points, st.health["embedder"]),
 		{Name: "gateway", Run: s.gateway.Run},
 	}
 	return nil

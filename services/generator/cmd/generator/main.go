@@ -57,7 +57,7 @@ func run(ctx context.Context, env process.Environment) (err error) {
 	}
 	service, err := generator.New(cfg.Generator, generator.Deps{
 		NATS: p.Broker.NATS(), JetStream: p.Broker.JetStream(), Publisher: p.Publisher, Conversations: records.Conversations,
-		Model: model, Embedder: vectors, Log: p.Log, Observer: p.Observer, Tracer: p.Tracer,
+		Model: model.Model, Fallback: model.Fallback, Embedder: vectors, Log: p.Log, Observer: p.Observer, Tracer: p.Tracer,
 	})
 	if err != nil {
 		return err

@@ -58,13 +58,13 @@ func run(ctx context.Context, env process.Environment) (err error) {
 	if err != nil {
 		return err
 	}
-	rewriter, err := writer.Open(ctx, p.Host(), cfg.Writer, cfg.Keys)
+	model, err := writer.Open(ctx, p.Host(), cfg.Writer, cfg.Keys)
 	if err != nil {
 		return err
 	}
 	service, err := retriever.New(cfg.Retriever, retriever.Deps{
 		Log: p.Log, JetStream: p.Broker.JetStream(), Catalog: records.Catalog, Conversations: records.Conversations, Index: points,
-		Embedder: vectors, Rewriter: rewriter, Observer: p.Observer, Tracer: p.Tracer, Publisher: p.Publisher,
+		Embedder: vectors, Rewriter: model.Rewriter, Observer: p.Observer, Tracer: p.Tracer, Publisher: p.Publisher,
 	})
 	if err != nil {
 		return err
