@@ -52,14 +52,6 @@ func TestContract(t *testing.T) {
 	catalogtest.Run(t, func(t *testing.T) catalogtest.Store { return open(t) })
 }
 
-func TestContractOnPostgres(t *testing.T) {
-	t.Parallel()
-	catalogtest.Run(t, func(t *testing.T) catalogtest.Store {
-		t.Helper()
-		return openURL(t, postgres.Emptied(t))
-	})
-}
-
 // twoProcesses writes with one store and searches with another on the same
 // database, which share no memory.
 type twoProcesses struct {
@@ -81,11 +73,13 @@ func TestSearchesOfAnotherProcess(t *testing.T) {
 	})
 }
 
-func TestContractAmongProcessesOnPostgres(t *testing.T) {
+// On Postgres one process prepares its statements, and the other speaks as
+// through a pooler.
+func TestContractOnPostgres(t *testing.T) {
 	t.Parallel()
 	catalogtest.Run(t, func(t *testing.T) catalogtest.Store {
 		t.Helper()
-		url := postgres.Emptied(t) + "&pgbouncer=true"
-		return twoProcesses{Store: openURL(t, url), searches: openURL(t, url)}
+		url := postgres.Emptied(t)
+		return twoProcesses{Store: openURL(t, url), searches: openURL(t, url+"&pgbouncer=true")}
 	})
 }
