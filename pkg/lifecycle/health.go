@@ -28,6 +28,23 @@ type Check struct {
 	// Name is the part as shown to people: "database", "vector_store".
 	Name  string
 	Probe func(ctx context.Context) error
+	// Note returns what people should know about the part although it works,
+	// "" for nothing; it may be nil.
+	Note func() string
+}
+
+// Notes returns what checks have to say, by name, without those that are silent.
+func Notes(checks []Check) map[string]string {
+	out := map[string]string{}
+	for _, c := range checks {
+		if c.Note == nil {
+			continue
+		}
+		if note := c.Note(); note != "" {
+			out[c.Name] = note
+		}
+	}
+	return out
 }
 
 // Report is one process's view of the parts it uses.
@@ -35,6 +52,8 @@ type Report struct {
 	Service string `json:"service"`
 	// Checks maps a part to "healthy" or "unhealthy: <public reason>".
 	Checks map[string]string `json:"checks"`
+	// Notes are what else is to be known about a part.
+	Notes map[string]string `json:"notes,omitempty"`
 }
 
 // Probe runs checks in parallel, each within [ProbeTimeout], and returns the
@@ -80,7 +99,7 @@ func Respond(nc *nats.Conn, service string, checks []Check) (stop func() error, 
 		defer mu.Unlock()
 		ctx, cancel := context.WithTimeout(context.Background(), ProbeTimeout) //nolint:forbidigo // a subscription has no context of its own
 		defer cancel()
-		data, err := json.Marshal(Report{Service: service, Checks: Probe(ctx, checks)})
+		data, err := json.Marshal(Report{Service: service, Checks: Probe(ctx, checks), Notes: Notes(checks)})
 		if err == nil {
 			_ = m.Respond(data) // an error means that who asked has left
 		}

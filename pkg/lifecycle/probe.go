@@ -79,7 +79,7 @@ func (p Probes) handler() http.Handler {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		report := Report{Service: p.Service, Checks: Probe(r.Context(), p.Checks)}
+		report := Report{Service: p.Service, Checks: Probe(r.Context(), p.Checks), Notes: Notes(p.Checks)}
 		status := http.StatusOK
 		for _, result := range report.Checks {
 			if result != Healthy {

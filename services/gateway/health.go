@@ -27,6 +27,8 @@ type healthReport struct {
 	Status    string            `json:"status"`
 	Timestamp time.Time         `json:"timestamp"`
 	Services  map[string]string `json:"services"`
+	// Notes are what else is to be known about a part that works.
+	Notes map[string]string `json:"notes,omitempty"`
 }
 
 // readiness is the answer of GET /readyz.
@@ -117,6 +119,7 @@ func (s *Service) gatherHealth(ctx context.Context) healthReport {
 	own := lifecycle.Probe(ctx, s.checks())
 	wg.Wait()
 	maps.Copy(services, own)
+	notes := lifecycle.Notes(s.checks())
 	silent := "unhealthy: it does not answer"
 	if gatherErr != nil {
 		silent = "unhealthy: the message broker cannot be reached"
@@ -126,6 +129,7 @@ func (s *Service) gatherHealth(ctx context.Context) healthReport {
 	}
 	for _, report := range reports {
 		services[report.Service] = lifecycle.Healthy
+		maps.Copy(notes, report.Notes)
 	}
 	// What only a silent service could tell about is unknown, which is not healthy.
 	for part, teller := range map[string]string{"vector_store": "retriever", "embedder": "retriever", "llm": "generator"} {
@@ -140,7 +144,7 @@ func (s *Service) gatherHealth(ctx context.Context) healthReport {
 			}
 		}
 	}
-	return healthReport{Status: overall(services), Timestamp: time.Now().UTC(), Services: services}
+	return healthReport{Status: overall(services), Timestamp: time.Now().UTC(), Services: services, Notes: notes}
 }
 
 // workers are the services that must answer for Ragbus to be healthy.

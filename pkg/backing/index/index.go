@@ -38,6 +38,14 @@ func Open(ctx context.Context, h backing.Host, c Config, profile embed.Profile) 
 		return nil, backing.Unusable("RAGBUS_VECTOR_URL", fmt.Errorf("open the vector store: %w", err))
 	}
 	h.OnClose(func(context.Context) error { return s.Close() })
-	h.OnProbe(lifecycle.Check{Name: "vector_store", Probe: s.Ready})
+	h.OnProbe(Check(s))
 	return s, nil
+}
+
+// Check is the check of a store. It notes what a server too old for it does
+// to the ranking.
+func Check(s *qdrantvector.Store) lifecycle.Check {
+	return lifecycle.Check{Name: "vector_store", Probe: s.Ready, Note: func() string {
+		return "the rarity of words is counted over " + s.IDFScope()
+	}}
 }

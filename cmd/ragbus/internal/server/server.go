@@ -65,7 +65,7 @@ type stores struct {
 	index         vector.Store
 	embedder      embed.Embedder
 	writer        writer.Writer
-	// health are the checks of models, by part.
+	// health are the checks of the index and the models, by part.
 	health map[string]lifecycle.Check
 }
 
@@ -143,11 +143,15 @@ func (s *Server) open(ctx context.Context, parts Parts) (*stores, error) {
 }
 
 // openIndex opens the vector store that is named, or the one in the data directory.
-func (s *Server) openIndex(ctx context.Context, host backing.Host, st *stores) (err error) {
+func (s *Server) openIndex(ctx context.Context, host backing.Host, st *stores) error {
 	profile := st.embedder.Profile()
 	if s.cfg.Index.URL != "" {
-		st.index, err = index.Open(ctx, host, s.cfg.Index, profile)
-		return err
+		shared, err := index.Open(ctx, host, s.cfg.Index, profile)
+		if err != nil {
+			return err
+		}
+		st.index, st.health["vector_store"] = shared, index.Check(shared)
+		return nil
 	}
 	embedded, err := embeddedvector.Open(ctx, embeddedvector.Config{
 		Path: filepath.Join(s.cfg.DataDir, "index.db"), Dimensions: profile.Dimensions, ProfileKey: profile.Key(), Logger: s.log,
@@ -156,7 +160,7 @@ func (s *Server) openIndex(ctx context.Context, host backing.Host, st *stores) (
 		return err
 	}
 	s.onClose(func(context.Context) error { return embedded.Close() })
-	st.index = embedded
+	st.index, st.health["vector_store"] = embedded, lifecycle.Check{Name: "vector_store", Probe: embedded.Ready}
 	return nil
 }
 
@@ -247,7 +251,7 @@ func (s *Server) compose(ctx context.Context, st *stores, version string) error 
 	if err != nil {
 		return err
 	}
-	points := lifecycle.Check{Name: "vector_store", Probe: st.index.Ready}
+	points := st.health["vector_store"]
 	s.gateway, err = gateway.New(s.cfg.Gateway, gateway.Deps{
 		Catalog: st.catalog, Conversations: st.conversations, Blobs: st.blobs, Publisher: publisher, Broker: st.conn, Registry: s.tel.Registry,
 		Log: s.log, Tracers: s.tel.Tracers, Checks: []lifecycle.Check{points}, Version: gateway.Version{Version: version},
