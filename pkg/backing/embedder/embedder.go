@@ -2,6 +2,7 @@
 package embedder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,8 @@ type Config struct {
 	Model string `env:"RAGBUS_EMBEDDER_MODEL"`
 	// Dimensions of the vectors; 0: the model's default.
 	Dimensions int `env:"RAGBUS_EMBEDDER_DIMENSIONS"`
+	// BaseURL is the API's address when it is not that of the model that writes.
+	BaseURL string `env:"RAGBUS_EMBEDDER_BASE_URL"`
 	// The provider's limits for the key, shared by all replicas; 0 is none.
 	RequestsPerMinute int `env:"RAGBUS_EMBEDDER_RPM"`
 	TokensPerMinute   int `env:"RAGBUS_EMBEDDER_TPM"`
@@ -61,7 +64,7 @@ func (c Config) Check(k backing.Keys) error {
 		}
 		err = c.gemini(k).WithDefaults().Validate()
 	case OpenAI:
-		if k.OpenAI == "" && k.OpenAIBaseURL == "" {
+		if k.OpenAI == "" && k.OpenAIBaseURL == "" && c.BaseURL == "" {
 			return missing("OPENAI_API_KEY")
 		}
 		err = c.openai(k).WithDefaults().Validate()
@@ -124,13 +127,13 @@ func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys) (e emb
 }
 
 func (c Config) gemini(k backing.Keys) genaiembed.Config {
-	return genaiembed.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: k.GeminiBaseURL, Concurrency: c.Concurrency}
+	return genaiembed.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.GeminiBaseURL), Concurrency: c.Concurrency}
 }
 
 func (c Config) openai(k backing.Keys) openaiembed.Config {
-	return openaiembed.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: k.OpenAIBaseURL, Concurrency: c.Concurrency}
+	return openaiembed.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.OpenAIBaseURL), Concurrency: c.Concurrency}
 }
 
 func (c Config) cohere(k backing.Keys) cohereembed.Config {
-	return cohereembed.Config{APIKey: k.Cohere.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: k.CohereBaseURL, Concurrency: c.Concurrency}
+	return cohereembed.Config{APIKey: k.Cohere.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.CohereBaseURL), Concurrency: c.Concurrency}
 }

@@ -32,6 +32,9 @@ type Config struct {
 	LLM string `env:"RAGBUS_LLM"`
 	// Model is the model's name; empty: the provider's current default.
 	Model string `env:"RAGBUS_LLM_MODEL"`
+	// ContextTokens is how much the model reads and writes at most; 0: what is
+	// known of it, and 8,192 for a model that is not known.
+	ContextTokens int `env:"RAGBUS_LLM_CONTEXT_TOKENS"`
 	// Fallback are the writers asked, in order, when the one before fails
 	// before it has said anything, each with its provider's default model;
 	// extractive can only be the last.
@@ -144,7 +147,7 @@ func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (Writer
 		}
 		one := Config{LLM: name, RequestsPerMinute: c.RequestsPerMinute, TokensPerMinute: c.TokensPerMinute, Concurrency: c.Concurrency}
 		if i == 0 {
-			one.Model = c.Model
+			one.Model, one.ContextTokens = c.Model, c.ContextTokens
 		}
 		m, endpoint, err := one.open(ctx, h, k)
 		if err != nil {
@@ -197,13 +200,13 @@ func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys) (m llm
 }
 
 func (c Config) gemini(k backing.Keys) genaillm.Config {
-	return genaillm.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, BaseURL: k.GeminiBaseURL}
+	return genaillm.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, BaseURL: k.GeminiBaseURL, ContextTokens: c.ContextTokens}
 }
 
 func (c Config) openai(k backing.Keys) openaillm.Config {
-	return openaillm.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, BaseURL: k.OpenAIBaseURL}
+	return openaillm.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, BaseURL: k.OpenAIBaseURL, ContextTokens: c.ContextTokens}
 }
 
 func (c Config) anthropic(k backing.Keys) anthropicllm.Config {
-	return anthropicllm.Config{APIKey: k.Anthropic.Reveal(), Model: c.Model, BaseURL: k.AnthropicBaseURL}
+	return anthropicllm.Config{APIKey: k.Anthropic.Reveal(), Model: c.Model, BaseURL: k.AnthropicBaseURL, ContextTokens: c.ContextTokens}
 }
