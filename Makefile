@@ -19,7 +19,7 @@ FUZZTIME  ?= 5s
 TESTFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build services test test-llm race fuzz bench eval lint fmt fmt-check tidy tidy-check check clean
+.PHONY: help run build services image-check test test-llm race fuzz bench eval lint fmt fmt-check tidy tidy-check check clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,8 +37,12 @@ services: ## build each module alone (GOWORK=off, static), as an image would, in
 	@for s in $(SERVICES); do echo "build services/$$s"; (cd services/$$s && GOWORK=off CGO_ENABLED=0 go build -trimpath -tags $(TAGS) ./... && GOWORK=off $(BUILD) -o ../../bin/$$s ./cmd/$$s) || exit 1; done
 	@echo "build cmd/ragbus"; cd cmd/ragbus && GOWORK=off $(BUILD) -o ../../bin/ragbus .
 
+image-check: ## run the Dockerfile's build steps and check what the images would be
+	@.ci/image-check
+
 test: ## run all tests, with the race detector, in random order
 	go test -race -shuffle=on $(TESTFLAGS) $(PACKAGES)
+	cd deploy/check && GOWORK=off go test -shuffle=on ./...
 
 fuzz: ## run every fuzz target for FUZZTIME (default 5s)
 	@.ci/fuzz $(FUZZTIME)
