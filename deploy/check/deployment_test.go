@@ -95,7 +95,7 @@ func program(t *testing.T, service string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	path := filepath.Join(t.TempDir(), service)
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "disable_grpc_modules", "-o", path, "./cmd/"+service)
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "disable_grpc_modules,grpcnotrace", "-o", path, "./cmd/"+service)
 	cmd.Dir = "../../services/" + service
 	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
