@@ -116,6 +116,7 @@ func (a *Access) gateway() {
 		Grant{event.SubjectFilter(event.KindDocumentFailed), "news, for those who wait for a document"},
 		Grant{event.SubjectFilter(event.KindDocumentRemoved), "news, for those who wait for a document"},
 		Grant{"rag.reader.v1.*", "whether it has readers of an answer"},
+		Grant{"rag.cancel.v1.*", "questions that another gateway was told to give up"},
 	)
 }
 

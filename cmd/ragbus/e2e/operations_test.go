@@ -14,6 +14,8 @@ func operations(a api, _ Shape) {
 		Status    string
 		Timestamp time.Time
 		Services  map[string]string
+		// Notes are what to know about a part that is healthy.
+		Notes map[string]string
 	}](a.get("/health").want(http.StatusOK))
 	if health.Status != "healthy" || health.Timestamp.IsZero() {
 		a.t.Errorf("health is %+v", health)

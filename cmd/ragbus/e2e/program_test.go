@@ -118,9 +118,15 @@ func (p *process) interrupt() time.Duration {
 // run executes the binary with arguments until it ends.
 func run(t *testing.T, dir string, args []string, vars ...string) (out, errs string, code int) {
 	t.Helper()
+	return execute(t, binary(t), dir, args, vars...)
+}
+
+// execute runs a program until it ends.
+func execute(t *testing.T, path, dir string, args []string, vars ...string) (out, errs string, code int) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary(t), args...)
+	cmd := exec.CommandContext(ctx, path, args...)
 	var o, e strings.Builder
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, environment(vars...), &o, &e
 	err := cmd.Run()
@@ -129,7 +135,7 @@ func run(t *testing.T, dir string, args []string, vars ...string) (out, errs str
 		t.Fatal(err)
 	}
 	if ctx.Err() != nil {
-		t.Fatalf("ragbus %q does not end", args)
+		t.Fatalf("%s %q does not end\n%s", filepath.Base(path), args, &e)
 	}
 	return o.String(), e.String(), cmd.ProcessState.ExitCode()
 }

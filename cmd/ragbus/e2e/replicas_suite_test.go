@@ -1,0 +1,9 @@
+package e2e
+
+import "testing"
+
+// TestTwoReplicasOfEachService is the suite of one process, over many.
+func TestTwoReplicasOfEachService(t *testing.T) {
+	t.Parallel()
+	Suite(t, startReplicas(t))
+}
