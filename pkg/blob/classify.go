@@ -95,16 +95,16 @@ func classify(err error) error {
 	case gcerrors.ResourceExhausted:
 		return fault.ThrottledFor(0, redacted(err))
 	}
-	return fault.Transientf(codeAway, "the blob store does not answer as it should").WithCause(redacted(err))
+	return fault.Transientf(codeAway, "the blob store does not answer as it should").Away().WithCause(redacted(err))
 }
 
 func denied(cause error) error {
-	return fault.Transientf(codeDenied, "the blob store refuses the credentials or what they may do: check the bucket in RAGBUS_BLOB_URL, the key and its policy").
+	return fault.Transientf(codeDenied, "the blob store refuses the credentials or what they may do: check the bucket in RAGBUS_BLOB_URL, the key and its policy").Away().
 		WithCause(redacted(cause))
 }
 
 func bucketMissing(cause error) error {
-	return fault.Transientf(codeBucketMissing, "the bucket in RAGBUS_BLOB_URL does not exist, or not for these credentials").WithCause(redacted(cause))
+	return fault.Transientf(codeBucketMissing, "the bucket in RAGBUS_BLOB_URL does not exist, or not for these credentials").Away().WithCause(redacted(cause))
 }
 
 func full(cause error) error {

@@ -54,6 +54,7 @@ type Error struct {
 	message string
 	after   time.Duration
 	field   string
+	away    bool
 	cause   error
 }
 
@@ -130,6 +131,31 @@ func (e *Error) WithCause(cause error) *Error {
 	c := *e
 	c.cause = cause
 	return &c
+}
+
+// Away returns a copy of e that says that a part is away which everything
+// needs: the work is not to blame, and waits until the part is back.
+func (e *Error) Away() *Error {
+	c := *e
+	c.away = true
+	return &c
+}
+
+// IsAway reports whether err, which repeating can help, says that a part is away.
+func IsAway(err error) bool {
+	if err == nil || !Retryable(err) {
+		return false
+	}
+	var e *Error
+	for cur := err; errors.As(cur, &e); cur = e.cause {
+		if e.away {
+			return true
+		}
+		if e.cause == nil {
+			break
+		}
+	}
+	return false
 }
 
 // WithField returns a copy of e that names the request field at fault.

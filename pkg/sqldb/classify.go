@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/ragbus/ragbus/pkg/fault"
 )
@@ -33,32 +31,11 @@ func classify(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fault.As(fault.Transient, err)
 	}
-	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
-		return classifySQLite(lite.Code(), err)
+	if lite, ok := sqliteCode(err); ok {
+		return classifySQLite(lite, err)
 	}
 	if isLost(err) {
 		return unreachable(err)
-	}
-	return fault.As(fault.Transient, err)
-}
-
-// classifySQLite maps result codes (sqlite.org/rescode.html); the low byte is
-// the primary code.
-func classifySQLite(code int, err error) error {
-	switch code {
-	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-		return fault.As(fault.Permanent, errors.Join(ErrUnique, err))
-	}
-	switch code & 0xff {
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return busy(err)
-	case sqlite3.SQLITE_FULL:
-		return full(err)
-	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG,
-		sqlite3.SQLITE_RANGE, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE,
-		sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY,
-		sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_SCHEMA:
-		return fault.As(fault.Permanent, err)
 	}
 	return fault.As(fault.Transient, err)
 }
@@ -69,13 +46,6 @@ func busy(err error) error {
 
 func full(err error) error {
 	return fault.Transientf("storage_full", "the server has no space left").WithCause(err)
-}
-
-// noTransaction reports whether err says that there was nothing to roll back.
-// SQLite has no code of its own for it.
-func noTransaction(err error) bool {
-	lite, ok := errors.AsType[*sqlite.Error](err)
-	return ok && lite.Code() == sqlite3.SQLITE_ERROR
 }
 
 // sqlState returns Postgres's code, "" for an error that is not Postgres's.
@@ -116,7 +86,7 @@ func classifyPostgres(state string, err error) error {
 }
 
 func unreachable(err error) error {
-	return fault.Transientf("database_unreachable", "the database cannot be reached; try again").WithCause(err)
+	return fault.Transientf("database_unreachable", "the database cannot be reached; try again").Away().WithCause(err)
 }
 
 // classifyConnect is for an error of making a connection while running: what
@@ -129,7 +99,7 @@ func classifyConnect(err error) error {
 	case state == "53300":
 		return busy(err)
 	case strings.HasPrefix(state, "28"), state == "3D000", state == "42501":
-		return fault.Transientf("database_refused", "the database refuses the connection").WithCause(err)
+		return fault.Transientf("database_refused", "the database refuses the connection").Away().WithCause(err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !isConnect(err):
 		return fault.As(fault.Transient, err)
 	}

@@ -93,7 +93,7 @@ func (j *job) tell(ctx context.Context, b Burial) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, j.w.cfg.SettleTimeout)
 	defer cancel()
-	d := delivery{event: j.event, attempt: j.info.Attempt, storedAt: j.stored, deadline: time.Now().Add(j.w.cfg.SettleTimeout)}
+	d := delivery{event: j.event, attempt: j.attempt(), storedAt: j.stored, deadline: time.Now().Add(j.w.cfg.SettleTimeout)}
 	events, err := protect(func() ([]event.Event, error) { return j.route.buried(ctx, d, b) })
 	if err != nil {
 		return err

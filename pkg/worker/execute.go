@@ -35,6 +35,8 @@ type job struct {
 	limits  Limits
 	stored  time.Time
 	started time.Time
+	// again counts the runs of the handler after the first one.
+	again int
 
 	mu      sync.Mutex
 	settled bool
@@ -71,9 +73,9 @@ func (w *Worker) deliver(ctx context.Context, m *nats.Msg) {
 		return
 	}
 	ctx, span := j.trace(ctx)
-	results, err := j.execute(ctx)
-	if err == nil {
-		err = w.publish(ctx, results)
+	err = j.run(ctx)
+	for j.waits(ctx, err) {
+		err = j.run(ctx)
 	}
 	if err != nil {
 		span.RecordError(err)
@@ -123,13 +125,64 @@ func deadline(e event.Event, l Limits, now time.Time) time.Time {
 	return d
 }
 
+// run runs the handler once and publishes what follows.
+func (j *job) run(ctx context.Context) error {
+	results, err := j.execute(ctx)
+	if err != nil {
+		return err
+	}
+	return j.w.publish(ctx, results)
+}
+
+// awayMax bounds the pause before work looks again for a part that is away.
+const awayMax = 2 * time.Second
+
+// waits reports whether the handler is to run again, after it has paused: a
+// part is away, and the work keeps its slot until it is back. Given back, it
+// would use up its attempts, and other work would be pulled only to fail too.
+func (j *job) waits(ctx context.Context, err error) bool {
+	if !fault.IsAway(err) || j.abandoned() {
+		return false
+	}
+	j.again++
+	pause := min(retryDelay(j.again, j.w.cfg, drawEvenly), awayMax)
+	now := time.Now()
+	if !j.event.Deadline.IsZero() && now.Add(pause).After(j.event.Deadline) {
+		return false
+	}
+	if j.again == 1 {
+		j.log(ctx, slog.LevelWarn, "waits for a part that is away", err)
+	}
+	j.mu.Lock()
+	j.giveUp = deadline(j.event, j.limits, now.Add(pause)).Add(j.w.cfg.StuckAfter)
+	j.mu.Unlock()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// abandoned reports whether the delivery was taken from its handler.
+func (j *job) abandoned() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.settled
+}
+
+// attempt is the number of this run, over all deliveries as far as they are known.
+func (j *job) attempt() int { return j.info.Attempt + j.again }
+
 // execute runs the handler under its deadline, with a heartbeat.
 func (j *job) execute(ctx context.Context) ([]event.Event, error) {
-	until := deadline(j.event, j.limits, j.started)
+	until := deadline(j.event, j.limits, time.Now())
 	j.startPulse(ctx, until.Add(j.w.cfg.StuckAfter))
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	d := delivery{event: j.event, attempt: j.info.Attempt, storedAt: j.stored, deadline: until}
+	d := delivery{event: j.event, attempt: j.attempt(), storedAt: j.stored, deadline: until}
 	return protect(func() ([]event.Event, error) { return j.route.run(ctx, d) })
 }
 
@@ -175,6 +228,9 @@ func (j *job) startPulse(ctx context.Context, giveUp time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.giveUp = giveUp
+	if j.pulse != nil {
+		return // it goes on
+	}
 	j.pulse = time.AfterFunc(j.nextBeat(time.Now()), func() {
 		if j.beat(ctx) {
 			j.w.abandon(ctx, j)

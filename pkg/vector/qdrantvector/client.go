@@ -175,11 +175,11 @@ func (c caller) fault(method string, err error, trailer metadata.MD) error {
 	}
 	switch r.code {
 	case codes.Unavailable:
-		return fault.Transientf("vector_store_unavailable", "the search index does not answer (RAGBUS_VECTOR_URL)").WithCause(r)
+		return fault.Transientf("vector_store_unavailable", "the search index does not answer (RAGBUS_VECTOR_URL)").Away().WithCause(r)
 	case codes.Unauthenticated, codes.PermissionDenied:
-		return fault.Transientf("vector_store_denied", "the search index refuses the key (RAGBUS_QDRANT_API_KEY)").WithCause(r)
+		return fault.Transientf("vector_store_denied", "the search index refuses the key (RAGBUS_QDRANT_API_KEY)").Away().WithCause(r)
 	case codes.NotFound:
-		return fault.Transientf("index_missing", "the search index is not there; run: ragbus reindex").WithCause(r)
+		return fault.Transientf("index_missing", "the search index is not there; run: ragbus reindex").Away().WithCause(r)
 	case codes.InvalidArgument, codes.AlreadyExists:
 		return fault.Permanentf("vector_store_refused", "the search index refused a request").WithCause(r)
 	case codes.Unimplemented:
