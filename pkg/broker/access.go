@@ -24,7 +24,7 @@ type Grant struct {
 // Access is what a user of the broker must be allowed to do. It is the only
 // place where permissions are described: servers are configured from it,
 // services check themselves against it at start, and docs/operations.md shows it.
-type Access struct {
+type Access struct { //nolint:recvcheck // built by pointer, used by value
 	// Name is the service's.
 	Name      string
 	Publish   []Grant
