@@ -67,7 +67,7 @@ type ChatRetrieved struct {
 	Asked ChatAsked `json:"asked"`
 	// SearchQuery is the stand-alone question that was searched.
 	SearchQuery string `json:"search_query"`
-	// Passages come last in the JSON; see [Encode].
+	// Passages come last in the JSON: [Encode] adds the text that they have.
 	Passages Passages `json:"passages,omitzero"`
 	// Relevant says that the passages are worth answering from; without it
 	// they are only the closest ones.
