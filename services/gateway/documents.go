@@ -10,6 +10,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/event"
@@ -180,8 +181,16 @@ func (r *request) getContent() error {
 	if err != nil {
 		return err
 	}
+	// An upload may have come between the row and the key of its bytes.
+	now, err := r.s.deps.Catalog.Get(r.ctx, scope, id)
+	if err != nil {
+		return err
+	}
+	if now.Generation != doc.Generation {
+		return fault.Transientf("document_changing", "the document is being replaced; try again")
+	}
 	// The bytes flow after this handler returned, so not within its context's bound.
-	content, _, err := r.s.deps.Blobs.Get(r.s.base(), key)
+	content, err := r.s.deps.Blobs.Read(r.s.base(), key, blob.Info{Bytes: doc.Bytes, SHA256: doc.SHA256})
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ const flushTime = 2 * time.Second
 // Blobs keeps the bytes of documents. A *[blob.Store] is one.
 type Blobs interface {
 	Put(ctx context.Context, key string, r io.Reader, opts blob.PutOptions) (blob.Info, error)
-	Get(ctx context.Context, key string) (io.ReadCloser, blob.Info, error)
+	Read(ctx context.Context, key string, want blob.Info) (io.ReadCloser, error)
 	Delete(ctx context.Context, key string) error
 	Ready(ctx context.Context) error
 }
