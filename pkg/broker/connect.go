@@ -246,4 +246,3 @@ func numbers(version string) ([3]int, bool) {
 	}
 	return out, true
 }
-

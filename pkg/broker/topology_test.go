@@ -15,8 +15,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ragbus/ragbus/pkg/broker"
-	"github.com/ragbus/ragbus/pkg/broker/natsserver"
 	"github.com/ragbus/ragbus/pkg/broker/brokertest"
+	"github.com/ragbus/ragbus/pkg/broker/natsserver"
 )
 
 var update = flag.Bool("update", false, "write the golden files") //nolint:gochecknoglobals // a flag

@@ -18,16 +18,53 @@ type change struct{ suffix, by string }
 //nolint:gochecknoglobals // immutable; the first that fits counts
 var (
 	englishSecond = [...]change{
-		{"ational", "ate"}, {"fulness", "ful"}, {"iveness", "ive"}, {"ization", "ize"}, {"ousness", "ous"}, {"biliti", "ble"}, {"lessli", "less"}, {"tional", "tion"},
-		{"alism", "al"}, {"aliti", "al"}, {"ation", "ate"}, {"entli", "ent"}, {"fulli", "ful"}, {"iviti", "ive"}, {"ousli", "ous"}, {"anci", "ance"}, {"abli", "able"},
-		{"alli", "al"}, {"ator", "ate"}, {"enci", "ence"}, {"izer", "ize"}, {"bli", "ble"}, {"ogi", "og"}, {"li", ""},
+		{"ational", "ate"},
+		{"fulness", "ful"},
+		{"iveness", "ive"},
+		{"ization", "ize"},
+		{"ousness", "ous"},
+		{"biliti", "ble"},
+		{"lessli", "less"},
+		{"tional", "tion"},
+		{"alism", "al"},
+		{"aliti", "al"},
+		{"ation", "ate"},
+		{"entli", "ent"},
+		{"fulli", "ful"},
+		{"iviti", "ive"},
+		{"ousli", "ous"},
+		{"anci", "ance"},
+		{"abli", "able"},
+		{"alli", "al"},
+		{"ator", "ate"},
+		{"enci", "ence"},
+		{"izer", "ize"},
+		{"bli", "ble"},
+		{"ogi", "og"},
+		{"li", ""},
 	}
 	englishThird = [...]change{
 		{"ational", "ate"}, {"tional", "tion"}, {"alize", "al"}, {"icate", "ic"}, {"ative", ""}, {"iciti", "ic"}, {"ical", "ic"}, {"ful", ""}, {"ness", ""},
 	}
 	englishFourth = [...]change{
-		{"ement", ""}, {"ance", ""}, {"ence", ""}, {"able", ""}, {"ible", ""}, {"ment", ""}, {"ent", ""}, {"ant", ""}, {"ism", ""}, {"ate", ""}, {"iti", ""}, {"ous", ""},
-		{"ive", ""}, {"ize", ""}, {"ion", ""}, {"al", ""}, {"er", ""}, {"ic", ""},
+		{"ement", ""},
+		{"ance", ""},
+		{"ence", ""},
+		{"able", ""},
+		{"ible", ""},
+		{"ment", ""},
+		{"ent", ""},
+		{"ant", ""},
+		{"ism", ""},
+		{"ate", ""},
+		{"iti", ""},
+		{"ous", ""},
+		{"ive", ""},
+		{"ize", ""},
+		{"ion", ""},
+		{"al", ""},
+		{"er", ""},
+		{"ic", ""},
 	}
 	englishInflections = [...]change{{"eedly", "ee"}, {"ingly", ""}, {"edly", ""}, {"ing", ""}, {"eed", "ee"}, {"ed", ""}}
 )
