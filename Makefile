@@ -19,10 +19,10 @@ FUZZTIME  ?= 5s
 TESTFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build services image-check test test-llm race fuzz bench eval lint fmt fmt-check tidy tidy-check check clean
+.PHONY: help run build services image-check test e2e test-llm race fuzz bench eval lint fmt fmt-check tidy tidy-check check clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## build and start everything in one process, with a sample library and a first answer
 	@./bin/ragbus serve --sample
@@ -45,6 +45,14 @@ image-check: ## run the Dockerfile's build steps and check what the images would
 test: ## run all tests, with the race detector, in random order
 	go test -race -shuffle=on $(TESTFLAGS) $(PACKAGES)
 	cd deploy/check && GOWORK=off go test -shuffle=on ./...
+
+e2e: ## run the end-to-end suite over two replicas of each service as processes, with all their parts (Postgres must be installed)
+	@mkdir -p .cache/e2e
+	@for s in $(SERVICES); do echo "build services/$$s"; \
+		SERVICE=$$s VERSION=$(VERSION) OUT=.cache/e2e/image/$$s .ci/build-service && mv .cache/e2e/image/$$s/service .cache/e2e/$$s || exit 1; done
+	$(BUILD) -o .cache/e2e/ ./cmd/ragbus ./pkg/vector/qdranttest/cmd/qdrant-standin ./pkg/llm/modelserver/cmd/modelserver \
+		./pkg/embed/embedtest/embedserver/cmd/embedserver github.com/nats-io/nats-server/v2
+	RAGBUS_E2E_TOOLS=$(CURDIR)/.cache/e2e RAGBUS_TEST_REQUIRE=postgres go test -count=1 -timeout 20m $(TESTFLAGS) -run Replicas ./cmd/ragbus/e2e/
 
 fuzz: ## run every fuzz target for FUZZTIME (default 5s)
 	@.ci/fuzz $(FUZZTIME)

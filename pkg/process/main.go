@@ -68,7 +68,7 @@ func NeedsOperator(err error) bool {
 
 // line returns the text of an error in one line: drivers write several.
 func line(err error) string {
-	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\t' }), " ")
+	return strings.NewReplacer("\n\t", " ", ":\n", ": ", "\n", "; ", "\t", " ").Replace(err.Error())
 }
 
 // ErrSettings marks problems that the operator's settings have.

@@ -112,11 +112,7 @@ func Open(ctx context.Context, cfg Config, name, version string, out io.Writer, 
 		return nil, backing.Unusable("RAGBUS_NATS_URL", err)
 	}
 	p.OnClose(p.Broker.Close)
-	access := broker.AccessOf(name)
-	if cfg.TopologyMode == TopologyApply {
-		access = access.WithTopology()
-	}
-	if err := access.Check(ctx, p.Broker.NATS()); err != nil {
+	if err := p.checkAccess(ctx); err != nil {
 		return nil, backing.Unusable("RAGBUS_NATS_URL", err)
 	}
 	p.checks = []lifecycle.Check{{Name: "broker", Probe: p.Broker.Ready}}
@@ -132,16 +128,29 @@ func Open(ctx context.Context, cfg Config, name, version string, out io.Writer, 
 	return p, nil
 }
 
+// checkAccess has a permission that is missing said at the start, not when it is needed.
+func (p *Process) checkAccess(ctx context.Context) error {
+	access := broker.AccessOf(p.Name)
+	if err := access.Check(ctx, p.Broker.NATS()); err != nil || p.cfg.TopologyMode != TopologyApply {
+		return err
+	}
+	if err := access.WithTopology().Check(ctx, p.Broker.NATS()); err != nil {
+		return fmt.Errorf("%w; or apply the topology with `ragbus topology apply` and set RAGBUS_TOPOLOGY_MODE=verify", err)
+	}
+	return nil
+}
+
 func (p *Process) settleTopology(ctx context.Context) error {
 	switch p.cfg.TopologyMode {
 	case TopologyApply:
 		if err := broker.Ensure(ctx, p.Broker.JetStream(), p.topology); err != nil {
-			return fmt.Errorf("%w (this user of the broker may lack the permission; then apply the topology with `ragbus topology apply` "+
-				"and set RAGBUS_TOPOLOGY_MODE=verify)", err)
+			return backing.Unusable("RAGBUS_TOPOLOGY_MODE", fmt.Errorf("%w (this user of the broker may lack the permission; then apply the topology "+
+				"with `ragbus topology apply` and set RAGBUS_TOPOLOGY_MODE=verify)", err))
 		}
 	case TopologyVerify:
 		if err := broker.Verify(ctx, p.Broker.JetStream(), p.topology); err != nil {
-			return fmt.Errorf("the broker's streams are not those of this version (make them with `ragbus topology apply`):\n%w", err)
+			return backing.Unusable("RAGBUS_TOPOLOGY_MODE",
+				fmt.Errorf("the broker's streams are not those of this version (make them with `ragbus topology apply`):\n%w", err))
 		}
 	}
 	return nil

@@ -28,6 +28,8 @@ func TestReplicasOnBadDays(t *testing.T) {
 	} {
 		t.Run("away: "+p.name, func(t *testing.T) { away(t, r, p) })
 	}
+	r.obeyed(t)
+	t.Run("refused starts", func(t *testing.T) { refusedStarts(t, r) })
 }
 
 // pace makes the model as slow as a real one.

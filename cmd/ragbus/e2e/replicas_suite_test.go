@@ -5,5 +5,7 @@ import "testing"
 // TestTwoReplicasOfEachService is the suite of one process, over many.
 func TestTwoReplicasOfEachService(t *testing.T) {
 	t.Parallel()
-	Suite(t, startReplicas(t))
+	r := startReplicas(t)
+	Suite(t, r)
+	r.obeyed(t)
 }
