@@ -333,12 +333,26 @@ type sent struct {
 // events reads a stream until its end, or until it has limit events (0: all).
 func (a api) events(method, path string, body any, limit int, h ...string) []sent {
 	a.t.Helper()
-	resp := a.request(method, path, body, append(header{"Accept", "text/event-stream"}, h...))
+	resp := a.open(method, path, body, h...)
 	defer resp.Body.Close()
+	return a.read(resp, limit)
+}
+
+// open begins to read a stream.
+func (a api) open(method, path string, body any, h ...string) *http.Response {
+	a.t.Helper()
+	resp := a.request(method, path, body, append(header{"Accept", "text/event-stream"}, h...))
 	if kind := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || kind != "text/event-stream" {
 		data, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
 		a.t.Fatalf("%s %s: status %d, %q: %.600s", method, path, resp.StatusCode, kind, data)
 	}
+	return resp
+}
+
+// read reads a stream until its end, or until it has limit events (0: all).
+func (a api) read(resp *http.Response, limit int) []sent {
+	a.t.Helper()
 	var out []sent
 	var e sent
 	lines := bufio.NewScanner(resp.Body)

@@ -104,7 +104,35 @@ func killed(t *testing.T, r *replicas, service string) {
 	l := startLoad(t, r, "killed-"+service, service == broker.AccessIngestor || service == broker.AccessGenerator)
 	l.accepted(10)
 	victim := r.services[service][0]
+	// Answers that are being written, as many as surely keep both replicas busy.
+	one, two := newAPI(t, r.URLs()[0]), newAPI(t, r.URLs()[1])
+	request := map[string]any{"question": "When was the lighthouse of Quellmar built?", "collections": []string{"replicas"}, "stream": true}
+	r.pace(t, `{"first_token_ms":300,"tokens_per_second":10}`)
+	var streams []*http.Response
+	for range 6 {
+		resp := two.open(http.MethodPost, "/v1/chat", request)
+		defer resp.Body.Close()
+		streams = append(streams, resp)
+	}
+	begun := one.events(http.MethodPost, "/v1/chat", request, 4)
 	victim.kill()
+	r.pace(t, `{"first_token_ms":100,"tokens_per_second":100}`)
+	// What was begun at the gateway that may be dead goes on at the other.
+	id := parse[struct {
+		ID             string `json:"id"`
+		ConversationID string `json:"conversation_id"`
+	}](t, begun[0].Data).ID
+	rest := two.events(http.MethodGet, "/v1/chat/"+id+"/stream", nil, 0, "Last-Event-ID", "4")
+	answers := []answer{wellFormed(t, append(begun, rest...))}
+	for _, resp := range streams {
+		answers = append(answers, wellFormed(t, two.read(resp, 0)))
+	}
+	for _, r := range answers {
+		cited(two, r)
+		if !strings.Contains(r.Answer, "1847") {
+			t.Errorf("a reader's answer is %+v", r)
+		}
+	}
 	if service != broker.AccessGateway {
 		l.accepted(10)
 	}
