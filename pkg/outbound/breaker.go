@@ -112,10 +112,10 @@ func (e *Endpoint) unavailable(lane Lane) error {
 var errOpen = errors.New("too many failures in a row")
 
 // later is the error of work that has to wait for the endpoint. Bulk work
-// comes back by itself and is told when; who waits is told that it is away.
+// comes back by itself and is told when; other work is told that it is away.
 func (e *Endpoint) later(lane Lane, after time.Duration, code, message string, cause error) error {
 	if lane == Bulk {
 		return fault.Throttledf(after, code, "%s", message).WithCause(cause)
 	}
-	return fault.Transientf(code, "%s", message).WithCause(cause)
+	return fault.Transientf(code, "%s", message).Away().WithCause(cause)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/broker/brokertest"
+	"github.com/ragbus/ragbus/pkg/event"
 	"github.com/ragbus/ragbus/pkg/fault"
 	"github.com/ragbus/ragbus/pkg/worker"
 	"github.com/ragbus/ragbus/pkg/worker/workertest"
@@ -64,6 +65,22 @@ func TestWorkWaitsNoLongerThanItIsWorthDoing(t *testing.T) {
 	// Frames of a later attempt must not be older than those that were sent.
 	if n := told.Load(); n < 2 {
 		t.Errorf("the burial is told as attempt %d", n)
+	}
+}
+
+func TestUrgentWorkThatIsOldDoesNotWait(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	h := workertest.Start(t, b, quick(), worker.Handle(func(context.Context, embedDelivery) (events, error) {
+		return nil, away()
+	}).Urgent(func(event.ChunksReady) bool { return true }))
+	h.Publish(job(0))
+	got := h.Await(t, 3, nil)
+	if first := got[0]; first.Verdict.Action != worker.Retry || first.Took < 9*time.Second {
+		t.Errorf("urgent work that could still wait: %+v", first)
+	}
+	if last := got[2]; last.Verdict.Action != worker.Bury || last.Took > 5*time.Second {
+		t.Errorf("urgent work that has waited: %+v", last)
 	}
 }
 

@@ -134,8 +134,13 @@ func (j *job) run(ctx context.Context) error {
 	return j.w.publish(ctx, results)
 }
 
-// awayMax bounds the pause before work looks again for a part that is away.
-const awayMax = 2 * time.Second
+const (
+	// awayMax bounds the pause before work looks again for a part that is away.
+	awayMax = 2 * time.Second
+	// urgentWait is how long after it was stored urgent work waits for a part:
+	// as long as a restart or a failover takes.
+	urgentWait = 10 * time.Second
+)
 
 // waits reports whether the handler is to run again, after it has paused: a
 // part is away, and the work keeps its slot until it is back. Given back, it
@@ -147,6 +152,9 @@ func (j *job) waits(ctx context.Context, err error) bool {
 	j.again++
 	pause := min(retryDelay(j.again, j.w.cfg, drawEvenly), awayMax)
 	now := time.Now()
+	if j.route.urgent != nil && j.route.urgent(j.event.Data) && now.Sub(j.stored) > urgentWait {
+		return false
+	}
 	if !j.event.Deadline.IsZero() && now.Add(pause).After(j.event.Deadline) {
 		return false
 	}

@@ -62,6 +62,7 @@ type Route interface {
 type Typed[T event.Payload] struct {
 	run    Handler[T]
 	buried func(context.Context, Delivery[T], Burial) ([]event.Event, error)
+	urgent func(T) bool
 	limits Limits
 }
 
@@ -85,6 +86,14 @@ func Handle[T event.Payload](run Handler[T]) Typed[T] { return Typed[T]{run: run
 // for what cannot be decoded.
 func (t Typed[T]) Buried(hook func(context.Context, Delivery[T], Burial) ([]event.Event, error)) Typed[T] {
 	t.buried = hook
+	return t
+}
+
+// Urgent sets what tells work that somebody waits for from work that has
+// time. Both wait for a part that is away ([fault.IsAway]), urgent work only
+// for the first ten seconds of its life: then it is told.
+func (t Typed[T]) Urgent(urgent func(T) bool) Typed[T] {
+	t.urgent = urgent
 	return t
 }
 
@@ -114,6 +123,7 @@ type route struct {
 	limits Limits
 	run    func(context.Context, delivery) ([]event.Event, error)
 	buried func(context.Context, delivery, Burial) ([]event.Event, error)
+	urgent func(event.Payload) bool
 }
 
 func (t Typed[T]) erase() route {
@@ -124,6 +134,12 @@ func (t Typed[T]) erase() route {
 			return nil, err
 		}
 		return t.run(ctx, typed)
+	}
+	if t.urgent != nil {
+		r.urgent = func(p event.Payload) bool {
+			data, ok := p.(T)
+			return ok && t.urgent(data)
+		}
 	}
 	if t.buried != nil {
 		r.buried = func(ctx context.Context, d delivery, b Burial) ([]event.Event, error) {

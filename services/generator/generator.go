@@ -109,7 +109,7 @@ func newService(cfg Config, deps Deps) *Service {
 }
 
 func (s *Service) route() worker.Typed[event.ChatRetrieved] {
-	return worker.Handle(s.answer).Buried(s.bury)
+	return worker.Handle(s.answer).Buried(s.bury).Urgent(func(q event.ChatRetrieved) bool { return !q.Asked.Background })
 }
 
 // Run works until ctx ends and returns when running answers are done or

@@ -130,7 +130,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	var err error
 	s.worker, err = worker.New(deps.JetStream, wc,
 		worker.Deps{Publisher: deps.Publisher, Log: log, Observer: deps.Observer, Tracer: deps.Tracer},
-		worker.Handle(s.asked).Buried(s.buried))
+		worker.Handle(s.asked).Buried(s.buried).Urgent(func(q event.ChatAsked) bool { return !q.Background }))
 	if err != nil {
 		return nil, fmt.Errorf("retriever: %w", err)
 	}
