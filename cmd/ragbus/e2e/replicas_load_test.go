@@ -119,9 +119,10 @@ func (l *load) send(ctx context.Context, a api, path string, request any) (statu
 	return resp.StatusCode, body
 }
 
-// accepted waits until this many more documents and questions were accepted.
-func (l *load) accepted(more int) {
+// accepted waits until more documents and questions were accepted.
+func (l *load) accepted() {
 	l.t.Helper()
+	const more = 10
 	l.mu.Lock()
 	texts, chats := len(l.texts)+more, len(l.chats)+more
 	l.mu.Unlock()

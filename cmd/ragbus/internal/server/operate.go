@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/backing/embedder"
@@ -91,8 +92,8 @@ func (o Operator) records(ctx context.Context, cfg Config, log *slog.Logger) (_ 
 	var closers []func(context.Context) error
 	done = func() error {
 		var problems []error
-		for i := len(closers) - 1; i >= 0; i-- {
-			problems = append(problems, closers[i](context.WithoutCancel(ctx)))
+		for _, undo := range slices.Backward(closers) {
+			problems = append(problems, undo(context.WithoutCancel(ctx)))
 		}
 		return errors.Join(problems...)
 	}
