@@ -25,6 +25,8 @@ func TestReplicasOnBadDays(t *testing.T) {
 		{"vector_store", []string{broker.AccessIngestor, broker.AccessRetriever}, r.qdrant.stop, func(t *testing.T) { r.bringBack(t, r.qdrant) }, "/v1/search", map[string]any{"query": "lighthouse"}},
 		{"database", serviceNames(), func(t *testing.T) { r.postgres.Crash(t) }, func(t *testing.T) { r.postgres.Restart(t) }, "/v1/chat", map[string]any{"question": "How tall is it?", "background": true}},
 		{"broker", serviceNames(), r.nats.stop, func(t *testing.T) { r.bringBack(t, r.nats) }, "/v1/chat", map[string]any{"question": "How tall is it?", "background": true}},
+		{"embedder", nil, r.embedder.stop, func(t *testing.T) { r.bringBack(t, r.embedder) }, "", nil},
+		{"llm", nil, r.model.stop, func(t *testing.T) { r.bringBack(t, r.model) }, "", nil},
 	} {
 		t.Run("away: "+p.name, func(t *testing.T) { away(t, r, p) })
 	}
@@ -102,7 +104,7 @@ func killed(t *testing.T, r *replicas, service string) {
 	defer r.pace(t, `{}`)
 	// Of what a killed process was answering itself, some gets no answer.
 	l := startLoad(t, r, "killed-"+service, service == broker.AccessIngestor || service == broker.AccessGenerator)
-	l.accepted(10)
+	l.accepted()
 	victim := r.services[service][0]
 	// Answers that are being written, as many as surely keep both replicas busy.
 	one, two := newAPI(t, r.URLs()[0]), newAPI(t, r.URLs()[1])
@@ -134,11 +136,11 @@ func killed(t *testing.T, r *replicas, service string) {
 		}
 	}
 	if service != broker.AccessGateway {
-		l.accepted(10)
+		l.accepted()
 	}
 	victim.launch(t)
 	victim.ready(t)
-	l.accepted(10)
+	l.accepted()
 	l.finish(newAPI(t, r.URLs()[1]))
 }
 
@@ -148,7 +150,7 @@ type part struct {
 	// users are the services whose readiness needs it.
 	users       []string
 	stop, start func(t *testing.T)
-	// refuses is a path whose requests cannot be served without it.
+	// refuses is a path whose requests cannot be served without it; "" for none.
 	refuses string
 	request map[string]any
 }
@@ -157,7 +159,7 @@ type part struct {
 func away(t *testing.T, r *replicas, p part) {
 	t.Helper()
 	l := startLoad(t, r, "away-"+strings.ReplaceAll(p.name, "_", "-"), false)
-	l.accepted(10)
+	l.accepted()
 	p.stop(t)
 	for _, service := range p.users {
 		for _, c := range r.services[service] {
@@ -174,16 +176,25 @@ func away(t *testing.T, r *replicas, p part) {
 			status, body := look(t.Context(), a.base+"/health")
 			return status == http.StatusServiceUnavailable && bytes.Contains(body, []byte(`"`+p.name+`":"unhealthy: `))
 		})
+		if p.refuses == "" {
+			continue
+		}
 		refused := a.do(http.MethodPost, p.refuses, p.request)
 		var problem struct{ Code string }
 		must(t, json.Unmarshal(refused.body, &problem))
 		t.Logf("%s is away: %s says %d %s", p.name, p.refuses, refused.status, problem.Code)
 		refused.problem(http.StatusServiceUnavailable, problem.Code)
 	}
+	if p.name == "vector_store" {
+		// Who waits for an answer is told in time.
+		a := newAPI(t, r.URLs()[0])
+		a.do(http.MethodPost, "/v1/chat", map[string]any{"question": "When was the lighthouse of Quellmar built?"}).
+			problem(http.StatusServiceUnavailable, "vector_store_unavailable")
+	}
 	p.start(t)
 	for _, c := range r.children()[4:] {
 		c.ready(t)
 	}
-	l.accepted(10)
+	l.accepted()
 	l.finish(newAPI(t, r.URLs()[0]))
 }
