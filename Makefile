@@ -19,7 +19,7 @@ FUZZTIME  ?= 5s
 TESTFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build services image-check test e2e test-llm race fuzz bench eval lint fmt fmt-check tidy tidy-check check clean
+.PHONY: help run build services image-check test e2e e2e-measure test-llm race fuzz bench eval lint fmt fmt-check tidy tidy-check check clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ e2e: ## run the end-to-end suite over two replicas of each service as processes,
 	$(BUILD) -o .cache/e2e/ ./cmd/ragbus ./pkg/vector/qdranttest/cmd/qdrant-standin ./pkg/llm/modelserver/cmd/modelserver \
 		./pkg/embed/embedtest/embedserver/cmd/embedserver github.com/nats-io/nats-server/v2
 	RAGBUS_E2E_TOOLS=$(CURDIR)/.cache/e2e RAGBUS_TEST_REQUIRE=postgres go test -count=1 -timeout 20m $(TESTFLAGS) -run Replicas ./cmd/ragbus/e2e/
+
+e2e-measure: ## measure what `make e2e` has built; docs/performance.md says what it means
+	RAGBUS_E2E_MEASURE=1 RAGBUS_E2E_TOOLS=$(CURDIR)/.cache/e2e RAGBUS_TEST_REQUIRE=postgres go test -count=1 -timeout 20m -run ReplicasAreMeasured ./cmd/ragbus/e2e/
 
 fuzz: ## run every fuzz target for FUZZTIME (default 5s)
 	@.ci/fuzz $(FUZZTIME)
