@@ -191,6 +191,9 @@ func away(t *testing.T, r *replicas, p part) {
 		a.do(http.MethodPost, "/v1/chat", map[string]any{"question": "When was the lighthouse of Quellmar built?"}).
 			problem(http.StatusServiceUnavailable, "vector_store_unavailable")
 	}
+	if p.refuses != "/v1/chat" {
+		l.accepted() // uploads and questions in the background need it later only
+	}
 	p.start(t)
 	for _, c := range r.children()[4:] {
 		c.ready(t)
