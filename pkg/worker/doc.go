@@ -17,6 +17,10 @@
 //	                    ▼
 //	    stopping ▶ hand back · permanent ▶ bury · throttled ▶ later · else ▶ retry with backoff
 //
+// While a part is away that everything needs (fault.IsAway) the handler runs
+// again in the same delivery, after a pause, until the event's deadline: the
+// work keeps its slot and its attempts. Urgent work does so for ten seconds only.
+//
 // Burying writes a dead letter (the original bytes, the story in headers),
 // waits until it is stored, tells the route's Buried hook, and only then
 // terminates the message.
