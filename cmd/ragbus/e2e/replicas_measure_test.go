@@ -41,12 +41,12 @@ func TestReplicasAreMeasured(t *testing.T) {
 		questions int
 		stream    bool
 	}{
-		{"no latency, 1 client", `{}`, 1, 500, false},
-		{"no latency, 16 clients", `{}`, 16, 3000, false},
-		{"no latency, 256 clients", `{}`, 256, 5000, false},
-		{"300 ms, 16 clients", `{"first_token_ms":300}`, 16, 400, false},
-		{"300 ms, 256 clients", `{"first_token_ms":300}`, 256, 5000, false},
-		{"300 ms and 60 tokens in 600 ms, 256 streams", `{"first_token_ms":300,"tokens_per_second":100,"tokens":60}`, 256, 2000, true},
+		{"no latency, 1 client", `{}`, 1, 200, false},
+		{"no latency, 16 clients", `{}`, 16, 200, false},
+		{"no latency, 256 clients", `{}`, 256, 600, false},
+		{"300 ms, 16 clients", `{"first_token_ms":300}`, 16, 200, false},
+		{"300 ms, 256 clients", `{"first_token_ms":300}`, 256, 500, false},
+		{"300 ms and 60 tokens in 600 ms, 256 streams", `{"first_token_ms":300,"tokens_per_second":100,"tokens":60}`, 256, 300, true},
 	} {
 		r.pace(t, way.behaviour)
 		before := r.processorTime(t)

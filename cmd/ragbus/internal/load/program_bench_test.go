@@ -29,7 +29,7 @@ const mebibyte = 1 << 20
 func build(b *testing.B) string {
 	b.Helper()
 	path := filepath.Join(b.TempDir(), "ragbus")
-	cmd := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "../..")
+	cmd := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-tags", "disable_grpc_modules,grpcnotrace", "-ldflags", "-s -w", "-o", path, "../..")
 	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		b.Fatalf("build: %v\n%s", err, out)
