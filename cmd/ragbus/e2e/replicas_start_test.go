@@ -72,51 +72,63 @@ func badStarts(r *replicas, nobody, wrong string) map[string]badStart {
 	at, name := databaseOf(r.database)
 	return map[string]badStart{
 		"a wrong password of NATS": {
-			broker.AccessGateway, []string{"RAGBUS_NATS_URL", "nats://gateway:" + wrong + "@" + r.nats.probe},
+			broker.AccessGateway,
+			[]string{"RAGBUS_NATS_URL", "nats://gateway:" + wrong + "@" + r.nats.probe},
 			[]string{"RAGBUS_NATS_URL", "Authorization"},
 		},
 		"no NATS there": {
-			broker.AccessGenerator, []string{"RAGBUS_NATS_URL", "nats://generator:" + password + "@" + nobody},
+			broker.AccessGenerator,
+			[]string{"RAGBUS_NATS_URL", "nats://generator:" + password + "@" + nobody},
 			[]string{"RAGBUS_NATS_URL"},
 		},
 		"a user of NATS without a permission": {
-			broker.AccessGenerator, []string{"RAGBUS_NATS_URL", r.natsURL("silenced")},
+			broker.AccessGenerator,
+			[]string{"RAGBUS_NATS_URL", r.natsURL("silenced")},
 			[]string{"RAGBUS_NATS_URL", "may not", "publish to rag.answer.v1.>"},
 		},
 		"another service's user of NATS": {
-			broker.AccessRetriever, []string{"RAGBUS_NATS_URL", r.natsURL(broker.AccessGenerator)},
+			broker.AccessRetriever,
+			[]string{"RAGBUS_NATS_URL", r.natsURL(broker.AccessGenerator)},
 			[]string{"RAGBUS_NATS_URL", "lacks a permission", "rag.inbox.retriever"},
 		},
 		"streams of another version": {
-			broker.AccessIngestor, []string{"RAGBUS_ACK_WAIT", "3s"},
+			broker.AccessIngestor,
+			[]string{"RAGBUS_ACK_WAIT", "3s"},
 			[]string{"RAGBUS_TOPOLOGY_MODE", "ragbus topology apply", "ack wait is 2s, should be 3s"},
 		},
 		"streams that it may not make": {
-			broker.AccessIngestor, []string{"RAGBUS_TOPOLOGY_MODE", "apply"},
+			broker.AccessIngestor,
+			[]string{"RAGBUS_TOPOLOGY_MODE", "apply"},
 			[]string{"RAGBUS_NATS_URL", "may not publish to $JS.API.STREAM.CREATE", "ragbus topology apply", "RAGBUS_TOPOLOGY_MODE=verify"},
 		},
 		"a wrong password of Postgres": {
-			broker.AccessGateway, []string{"RAGBUS_DATABASE_URL", database(wrong, at, name)},
+			broker.AccessGateway,
+			[]string{"RAGBUS_DATABASE_URL", database(wrong, at, name)},
 			[]string{"RAGBUS_DATABASE_URL", "password"},
 		},
 		"no such database": {
-			broker.AccessRetriever, []string{"RAGBUS_DATABASE_URL", strings.Replace(r.database, "/"+name+"?", "/nothing?", 1)},
+			broker.AccessRetriever,
+			[]string{"RAGBUS_DATABASE_URL", strings.Replace(r.database, "/"+name+"?", "/nothing?", 1)},
 			[]string{"RAGBUS_DATABASE_URL", "no such database"},
 		},
 		"no Postgres there": {
-			broker.AccessGenerator, []string{"RAGBUS_DATABASE_URL", database(wrong, nobody, name)},
+			broker.AccessGenerator,
+			[]string{"RAGBUS_DATABASE_URL", database(wrong, nobody, name)},
 			[]string{"RAGBUS_DATABASE_URL", "cannot be reached"},
 		},
 		"no Qdrant there": {
-			broker.AccessIngestor, []string{"RAGBUS_VECTOR_URL", "qdrant://" + nobody},
+			broker.AccessIngestor,
+			[]string{"RAGBUS_VECTOR_URL", "qdrant://" + nobody},
 			[]string{"RAGBUS_VECTOR_URL"},
 		},
 		"a wrong key of Qdrant": {
-			broker.AccessRetriever, []string{"RAGBUS_QDRANT_API_KEY", wrong},
+			broker.AccessRetriever,
+			[]string{"RAGBUS_QDRANT_API_KEY", wrong},
 			[]string{"RAGBUS_QDRANT_API_KEY", "refuses"},
 		},
 		"no such object store": {
-			broker.AccessGateway, []string{"RAGBUS_BLOB_URL", "nats://nothing?create=false"},
+			broker.AccessGateway,
+			[]string{"RAGBUS_BLOB_URL", "nats://nothing?create=false"},
 			[]string{"RAGBUS_BLOB_URL", "nothing"},
 		},
 	}
