@@ -68,6 +68,19 @@ func TestWorkWaitsNoLongerThanItIsWorthDoing(t *testing.T) {
 	}
 }
 
+func TestWorkWaitsNoLongerThanItMayBeOld(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	h := workertest.Start(t, b, quick(), worker.Handle(func(context.Context, embedDelivery) (events, error) {
+		return nil, away()
+	}).Within(worker.Limits{MaxAge: 300 * time.Millisecond}))
+	h.Publish(job(0))
+	got := h.Await(t, 2, nil)
+	if last := got[1]; last.Verdict.Action != worker.Bury {
+		t.Errorf("work that has become too old: %+v", last)
+	}
+}
+
 func TestUrgentWorkThatIsOldDoesNotWait(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t)

@@ -158,6 +158,9 @@ func (j *job) waits(ctx context.Context, err error) bool {
 	if !j.event.Deadline.IsZero() && now.Add(pause).After(j.event.Deadline) {
 		return false
 	}
+	if j.limits.MaxAge > 0 && now.Add(pause).Sub(j.stored) > j.limits.MaxAge {
+		return false
+	}
 	if j.again == 1 {
 		j.log(ctx, slog.LevelWarn, "waits for a part that is away", err)
 	}
