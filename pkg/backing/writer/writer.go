@@ -149,7 +149,12 @@ func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (Writer
 		if i == 0 {
 			one.Model, one.ContextTokens = c.Model, c.ContextTokens
 		}
-		m, endpoint, err := one.open(ctx, h, k)
+		// Each model has a breaker of its own, told apart in metrics and logs.
+		part := "llm"
+		if i > 0 {
+			part += "_" + name
+		}
+		m, endpoint, err := one.open(ctx, h, k, part)
 		if err != nil {
 			return Writer{}, fmt.Errorf("set up the model %s: %w", name, err)
 		}
@@ -173,7 +178,7 @@ func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (Writer
 }
 
 // open returns one model behind its endpoint.
-func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys) (m llm.Model, endpoint *outbound.Endpoint, err error) {
+func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys, part string) (m llm.Model, endpoint *outbound.Endpoint, err error) {
 	var key config.Secret
 	switch c.LLM {
 	case Gemini:
@@ -190,7 +195,7 @@ func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys) (m llm
 		return nil, nil, err
 	}
 	info := m.Info()
-	endpoint, err = h.Guard("llm", info.Provider, info.Name, key.Reveal(), backing.Limits{
+	endpoint, err = h.Guard(part, info.Provider, info.Name, key.Reveal(), backing.Limits{
 		RequestsPerMinute: c.RequestsPerMinute, TokensPerMinute: c.TokensPerMinute, Concurrency: c.Concurrency,
 	})
 	if err != nil {

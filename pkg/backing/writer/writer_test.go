@@ -2,11 +2,14 @@ package writer_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/backing/writer"
@@ -15,6 +18,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/lifecycle"
 	"github.com/ragbus/ragbus/pkg/llm"
 	"github.com/ragbus/ragbus/pkg/llm/modelserver"
+	"github.com/ragbus/ragbus/pkg/outbound"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -64,15 +68,17 @@ func TestWhoWrites(t *testing.T) {
 
 // surroundings is a program that parts are opened for.
 type surroundings struct {
-	health map[string]lifecycle.Check
+	health   map[string]lifecycle.Check
+	registry *prometheus.Registry
 }
 
 func (s *surroundings) host() backing.Host {
-	s.health = map[string]lifecycle.Check{}
+	s.health, s.registry = map[string]lifecycle.Check{}, prometheus.NewRegistry()
 	return backing.Host{
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Alone: true,
 		OnClose: func(func(context.Context) error) {}, OnProbe: func(lifecycle.Check) {},
 		OnHealth: func(c lifecycle.Check) { s.health[c.Name] = c },
+		Outbound: outbound.NewMetrics(s.registry),
 	}
 }
 
@@ -132,6 +138,19 @@ func TestTheNextModelWritesWhenTheFirstFails(t *testing.T) {
 	}
 	if err := s.health["llm"].Probe(t.Context()); err == nil {
 		t.Error("the first model is told to be well after all its failures")
+	}
+	told, err := s.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for _, family := range told {
+		fmt.Fprintln(&text, family)
+	}
+	for _, part := range []string{`value:"llm"`, `value:"llm_anthropic"`} {
+		if !strings.Contains(text.String(), part) {
+			t.Errorf("no metric has %s", part)
+		}
 	}
 }
 
