@@ -75,10 +75,8 @@ func TestWorkWaitsNoLongerThanItMayBeOld(t *testing.T) {
 		return nil, away()
 	}).Within(worker.Limits{MaxAge: 300 * time.Millisecond}))
 	h.Publish(job(0))
-	got := h.Await(t, 2, nil)
-	if last := got[1]; last.Verdict.Action != worker.Bury {
-		t.Errorf("work that has become too old: %+v", last)
-	}
+	// How many runs fit before it is too old is the machine's affair.
+	h.Await(t, 1, with(worker.Bury))
 }
 
 func TestUrgentWorkThatIsOldDoesNotWait(t *testing.T) {
