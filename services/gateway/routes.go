@@ -7,10 +7,42 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// route is one line of the API.
+// scope is what a caller must be allowed for a route.
+type scope string
+
+// The scopes. Public routes are for everybody who reaches the server.
+const (
+	public         scope = "public"
+	chats          scope = "chat"
+	documentsRead  scope = "documents:read"
+	documentsWrite scope = "documents:write"
+	events         scope = "events"
+	admin          scope = "admin"
+)
+
+// binding says whose the things are that a route reads or changes. A test
+// that goes over the table tries each route on what is another tenant's, and
+// on what is another owner's where that is the binding.
+type binding uint8
+
+const (
+	// ofNobody: the route touches nothing that has an owner.
+	ofNobody binding = iota + 1
+	// ofTenant: the tenant's, as far as the caller's principals may see it.
+	ofTenant
+	// ofOwner: the tenant's and the owner's.
+	ofOwner
+)
+
+// route is one line of the API. Its literals are unkeyed on purpose: a line
+// without a scope or a binding does not compile.
 type route struct {
 	method, path string
-	handle       func(*request) error
+	scope        scope
+	bound        binding
+	// action is what the route is called in the audit log; "" keeps it out.
+	action string
+	handle func(*request) error
 	// within bounds the handler; zero for those that bound themselves.
 	within time.Duration
 }
@@ -22,38 +54,38 @@ const brisk = 30 * time.Second
 func routes() []route {
 	const get, head, post, patch, del = http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete
 	return []route{
-		{post, "/v1/documents", (*request).postDocument, 0},
-		{get, "/v1/documents", (*request).listDocuments, brisk},
-		{get, "/v1/documents/:id", (*request).getDocument, maxWait + brisk},
-		{patch, "/v1/documents/:id", (*request).patchDocument, brisk},
-		{del, "/v1/documents/:id", (*request).deleteDocument, brisk},
-		{get, "/v1/documents/:id/content", (*request).getContent, brisk},
-		{head, "/v1/documents/:id/content", (*request).getContent, brisk},
-		{get, "/v1/documents/:id/chunks", (*request).listChunks, brisk},
-		{post, "/v1/documents/:id/retry", (*request).retryDocument, brisk},
+		{post, "/v1/documents", documentsWrite, ofTenant, "", (*request).postDocument, 0},
+		{get, "/v1/documents", documentsRead, ofTenant, "", (*request).listDocuments, brisk},
+		{get, "/v1/documents/:id", documentsRead, ofTenant, "", (*request).getDocument, maxWait + brisk},
+		{patch, "/v1/documents/:id", documentsWrite, ofTenant, "", (*request).patchDocument, brisk},
+		{del, "/v1/documents/:id", documentsWrite, ofTenant, "document.delete", (*request).deleteDocument, brisk},
+		{get, "/v1/documents/:id/content", documentsRead, ofTenant, "", (*request).getContent, brisk},
+		{head, "/v1/documents/:id/content", documentsRead, ofTenant, "", (*request).getContent, brisk},
+		{get, "/v1/documents/:id/chunks", documentsRead, ofTenant, "", (*request).listChunks, brisk},
+		{post, "/v1/documents/:id/retry", documentsWrite, ofTenant, "document.retry", (*request).retryDocument, brisk},
 
-		{post, "/v1/search", (*request).search, brisk},
+		{post, "/v1/search", documentsRead, ofTenant, "", (*request).search, brisk},
 
-		{post, "/v1/chat", (*request).postChat, 0},
-		{get, "/v1/chat/:id", (*request).getChat, brisk},
-		{del, "/v1/chat/:id", (*request).cancelChat, brisk},
-		{get, "/v1/chat/:id/stream", (*request).streamChat, 0},
+		{post, "/v1/chat", chats, ofOwner, "", (*request).postChat, 0},
+		{get, "/v1/chat/:id", chats, ofOwner, "", (*request).getChat, brisk},
+		{del, "/v1/chat/:id", chats, ofOwner, "", (*request).cancelChat, brisk},
+		{get, "/v1/chat/:id/stream", chats, ofOwner, "", (*request).streamChat, 0},
 
-		{get, "/v1/conversations", (*request).listConversations, brisk},
-		{get, "/v1/conversations/:id", (*request).getConversation, brisk},
-		{del, "/v1/conversations/:id", (*request).deleteConversation, brisk},
-		{get, "/v1/conversations/:id/messages", (*request).listMessages, brisk},
+		{get, "/v1/conversations", chats, ofOwner, "", (*request).listConversations, brisk},
+		{get, "/v1/conversations/:id", chats, ofOwner, "", (*request).getConversation, brisk},
+		{del, "/v1/conversations/:id", chats, ofOwner, "conversation.delete", (*request).deleteConversation, brisk},
+		{get, "/v1/conversations/:id/messages", chats, ofOwner, "", (*request).listMessages, brisk},
 
-		{post, "/v1/events", (*request).postEvents, brisk},
+		{post, "/v1/events", events, ofTenant, "", (*request).postEvents, brisk},
 
-		{get, "/livez", (*request).livez, brisk},
-		{head, "/livez", (*request).livez, brisk},
-		{get, "/readyz", (*request).readyz, brisk},
-		{head, "/readyz", (*request).readyz, brisk},
-		{get, "/health", (*request).health, brisk},
-		{get, "/metrics", (*request).scrape, brisk},
-		{get, "/version", (*request).version, brisk},
-		{get, "/openapi.json", (*request).openAPI, brisk},
+		{get, "/livez", public, ofNobody, "", (*request).livez, brisk},
+		{head, "/livez", public, ofNobody, "", (*request).livez, brisk},
+		{get, "/readyz", public, ofNobody, "", (*request).readyz, brisk},
+		{head, "/readyz", public, ofNobody, "", (*request).readyz, brisk},
+		{get, "/health", public, ofNobody, "", (*request).health, brisk},
+		{get, "/metrics", admin, ofNobody, "", (*request).scrape, brisk},
+		{get, "/version", public, ofNobody, "", (*request).version, brisk},
+		{get, "/openapi.json", public, ofNobody, "", (*request).openAPI, brisk},
 	}
 }
 
