@@ -17,6 +17,7 @@ import (
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/cli"
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/server"
 	"github.com/ragbus/ragbus/pkg/config"
+	"github.com/ragbus/ragbus/pkg/process"
 	"github.com/ragbus/ragbus/services/ingestor"
 )
 
@@ -58,5 +59,6 @@ func serve(ctx context.Context, vars config.Vars, out, log io.Writer, withSample
 		}
 		o.Sample = library
 	}
+	defer process.CollectLess(vars)()
 	return server.Serve(ctx, vars, o)
 }

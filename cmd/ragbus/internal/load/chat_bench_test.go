@@ -2,11 +2,14 @@ package load_test
 
 import (
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/load"
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/server"
+	"github.com/ragbus/ragbus/pkg/config"
+	"github.com/ragbus/ragbus/pkg/process"
 )
 
 // warmUp questions go before the clock starts: connections, statements and
@@ -30,6 +33,7 @@ func BenchmarkBuiltin(b *testing.B) {
 
 func benchmarkChat(b *testing.B, parts server.Parts, sections int) {
 	b.Helper()
+	b.Cleanup(process.CollectLess(config.Environ(os.Environ()))) // as the program does
 	r := serve(b, b.TempDir(), parts)
 	r.fill(b, sections)
 	asked := 0
