@@ -20,6 +20,9 @@ type Queue struct {
 	Free int
 	// Oldest is the age of the oldest message that is not settled; 0 when there is none.
 	Oldest time.Duration
+	// Taken is how many deliveries there were since the consumer was made:
+	// the difference of two looks is the rate at which work is taken.
+	Taken uint64
 }
 
 // Queues asks for the state of every consumer of the topology.
@@ -27,7 +30,7 @@ func Queues(ctx context.Context, js jetstream.JetStream, t Topology) ([]Queue, e
 	var out []Queue
 	for _, s := range t.Streams {
 		for _, c := range s.Consumers {
-			q, err := queue(ctx, js, s.Name, c.Durable)
+			q, err := QueueOf(ctx, js, s.Name, c.Durable)
 			if err != nil {
 				return nil, fmt.Errorf("look at the queue of %s: %w", c.Durable, err)
 			}
@@ -37,7 +40,8 @@ func Queues(ctx context.Context, js jetstream.JetStream, t Topology) ([]Queue, e
 	return out, nil
 }
 
-func queue(ctx context.Context, js jetstream.JetStream, stream, name string) (Queue, error) {
+// QueueOf asks for the state of one consumer.
+func QueueOf(ctx context.Context, js jetstream.JetStream, stream, name string) (Queue, error) {
 	s, err := js.Stream(ctx, stream)
 	if err != nil {
 		return Queue{}, err
@@ -47,7 +51,10 @@ func queue(ctx context.Context, js jetstream.JetStream, stream, name string) (Qu
 		return Queue{}, err
 	}
 	info := c.CachedInfo()
-	q := Queue{Stream: stream, Consumer: name, Waiting: int(info.NumPending), InWork: info.NumAckPending, Free: info.NumWaiting}
+	q := Queue{
+		Stream: stream, Consumer: name, Waiting: int(info.NumPending), InWork: info.NumAckPending, Free: info.NumWaiting,
+		Taken: info.Delivered.Consumer,
+	}
 	if q.Waiting+q.InWork == 0 {
 		return q, nil
 	}

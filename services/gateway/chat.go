@@ -257,6 +257,9 @@ func (r *request) refused(turn conversation.Turn, err error) error {
 		r.s.log.LogAttrs(ctx, slog.LevelWarn, "a refused question is left to the sweeper", slog.String("chat_id", q.ID), slog.Any("error", finishErr))
 	}
 	r.s.readers.answered(q.ID)
+	if code == codeQueueFull {
+		err = fault.Throttledf(r.s.queue.after(r.ctx), code, "%s", message).WithCause(err)
+	}
 	return chatError{fmt.Errorf("ask: %w", err), q.ID}
 }
 

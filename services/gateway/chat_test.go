@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -118,7 +119,7 @@ func TestAFullQueueIs429AndTheKeyMayTryAgain(t *testing.T) {
 	}
 	refused := g.postJSON("/v1/chat", `{"question":"Why?"}`, key)
 	p := refused.problem(t, http.StatusTooManyRequests, "queue_full")
-	if refused.header.Get("Retry-After") == "" || p.RetryAfterS < 1 {
+	if got := refused.header.Get("Retry-After"); got != strconv.Itoa(p.RetryAfterS) || p.RetryAfterS < 1 {
 		t.Fatalf("no Retry-After: %v", refused.header)
 	}
 	var a conversation.Answer
@@ -128,6 +129,27 @@ func TestAFullQueueIs429AndTheKeyMayTryAgain(t *testing.T) {
 	}
 	s.workers(complete("Now.")) // they make room
 	eventually(t, "room", func() bool { return g.postJSON("/v1/chat", `{"question":"Why?"}`, key).status == http.StatusOK })
+}
+
+// TestTheWaitForAFullQueueIsAsLongAsTheQueueIsOld asks the real broker about a
+// question that waited for a while, as the gateway's clock sees it.
+func TestTheWaitForAFullQueueIsAsLongAsTheQueueIsOld(t *testing.T) {
+	t.Parallel()
+	s := newStackWith(t, broker.TopologyConfig{ChatMaxPerTenant: 1, ChatMaxMessages: 1})
+	g := s.serve()
+	if first := g.postJSON("/v1/chat", `{"question":"First?","background":true}`); first.status != http.StatusAccepted {
+		t.Fatalf("%d %s", first.status, first.body)
+	}
+	eventually(t, "the question is two seconds old", func() bool {
+		q, err := g.svc.queue.look(t.Context())
+		must(t, err)
+		return q.Waiting == 1 && q.Oldest > 2100*time.Millisecond
+	})
+	// Nobody has ever taken one: as long again, and at most a quarter more.
+	p := g.postJSON("/v1/chat", `{"question":"Why?"}`).problem(t, http.StatusTooManyRequests, "queue_full")
+	if p.RetryAfterS < 3 || p.RetryAfterS > 10 {
+		t.Fatalf("told to wait %d s", p.RetryAfterS)
+	}
 }
 
 func TestAnIdempotencyKeyAsksOnce(t *testing.T) {

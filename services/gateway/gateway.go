@@ -93,6 +93,7 @@ type Service struct {
 	news    *newsroom
 	ready   *shared[map[string]string]
 	healthy *shared[healthReport]
+	queue   *forecast
 
 	uploads, chats, streams, waits *slots
 
@@ -134,6 +135,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		metrics: m, name: corpus.NewID(), nats: deps.Broker.NATS(), readers: newReaders(), news: newNewsroom(), stop: make(chan struct{}),
 		ready:   &shared[map[string]string]{keep: keepReadiness},
 		healthy: &shared[healthReport]{keep: keepHealth},
+		queue:   newForecast(deps.Broker.JetStream(), deps.Now),
 		uploads: newSlots(cfg.MaxUploads, m.uploads), chats: newSlots(cfg.MaxChats, m.chats),
 		streams: newSlots(cfg.MaxStreams, m.streams), waits: newSlots(cfg.MaxWaits, m.waits),
 	}

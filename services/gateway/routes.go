@@ -64,7 +64,7 @@ func routes() []route {
 		{get, "/v1/documents/:id/chunks", documentsRead, ofTenant, "", (*request).listChunks, brisk},
 		{post, "/v1/documents/:id/retry", documentsWrite, ofTenant, "document.retry", (*request).retryDocument, brisk},
 
-		{post, "/v1/search", documentsRead, ofTenant, "", (*request).search, brisk},
+		{post, "/v1/search", chats, ofTenant, "", (*request).search, brisk},
 
 		{post, "/v1/chat", chats, ofOwner, "", (*request).postChat, 0},
 		{get, "/v1/chat/:id", chats, ofOwner, "", (*request).getChat, brisk},
