@@ -1,20 +1,26 @@
 // Package openaiembed is the embed.Embedder of OpenAI and of every server
 // that speaks its format, such as Ollama, vLLM, llama.cpp, LM Studio and
-// text-embeddings-inference: texts go to /embeddings through OpenAI's SDK and
-// unit vectors come back. It calls once and never retries; whoever calls
-// decides by the error's class.
+// text-embeddings-inference: texts go to /embeddings and unit vectors come
+// back. It calls once and never retries; whoever calls decides by the error's
+// class.
+//
+// It is plain HTTP: the one route is smaller than its use through OpenAI's SDK
+// (github.com/openai/openai-go), whose root package costs 20 MB in every
+// program, of 90 for the whole of Ragbus, called or not: at its start it
+// registers the types of every API that OpenAI has.
 package openaiembed
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
-
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
 
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/embed/internal/remote"
@@ -80,7 +86,8 @@ func (c Config) Validate() error {
 type Embedder struct {
 	batcher  *remote.Batcher
 	settings remote.Settings
-	api      openai.EmbeddingService
+	client   *http.Client
+	url      string
 }
 
 var (
@@ -95,16 +102,11 @@ func New(cfg Config) (*Embedder, error) {
 		return nil, err
 	}
 	s := cfg.settings()
-	opts := []option.RequestOption{
-		option.WithBaseURL(s.BaseURL),
-		option.WithHTTPClient(remote.Client(cfg.Transport, 2*s.Concurrency)),
-		option.WithMaxRetries(0),
+	route, err := join(s.BaseURL, "embeddings")
+	if err != nil {
+		return nil, err
 	}
-	if s.APIKey != "" {
-		opts = append(opts, option.WithAPIKey(s.APIKey))
-	}
-	// The service alone, for the client would read the environment.
-	e := &Embedder{settings: s, api: openai.NewEmbeddingService(opts...)}
+	e := &Embedder{settings: s, client: remote.Client(cfg.Transport, 2*s.Concurrency), url: route}
 	e.batcher = remote.New(s.Limits(), e.call)
 	return e, nil
 }
@@ -120,8 +122,16 @@ func (e *Embedder) Embed(ctx context.Context, purpose embed.Purpose, texts []str
 // Requests implements [embed.Counter].
 func (e *Embedder) Requests(texts []string) int { return e.batcher.Requests(texts) }
 
-// answer is what we read of a response. The SDK's own type knows base64 too,
-// and makes of it an array of twice the size beside a copy of the whole body.
+// request and answer are the API's, as far as it is used
+// (platform.openai.com/docs/api-reference/embeddings).
+type request struct {
+	Input []string `json:"input"`
+	Model string   `json:"model"`
+	// Dimensions is for models that have a choice; others refuse it.
+	Dimensions     int    `json:"dimensions,omitempty"`
+	EncodingFormat string `json:"encoding_format"`
+}
+
 type answer struct {
 	Data []struct {
 		Embedding remote.Values `json:"embedding"`
@@ -130,21 +140,14 @@ type answer struct {
 }
 
 func (e *Embedder) call(ctx context.Context, _ embed.Purpose, texts []string) ([][]float32, error) {
-	params := openai.EmbeddingNewParams{
-		Input: openai.EmbeddingNewParamsInputUnion{OfArrayOfStrings: texts}, Model: e.settings.Model,
-		// Servers that do not know it send numbers, which are read as well.
-		EncodingFormat: openai.EmbeddingNewParamsEncodingFormatBase64,
-	}
+	// Servers that do not know base64 send numbers, which are read as well.
+	in := request{Input: texts, Model: e.settings.Model, EncodingFormat: "base64"}
 	if e.settings.AsksDimensions() {
-		params.Dimensions = openai.Int(int64(e.settings.Dimensions))
+		in.Dimensions = e.settings.Dimensions
 	}
-	ctx, seen := remote.Watch(ctx)
-	var body []byte
-	if _, err := e.api.New(ctx, params, option.WithResponseBodyInto(&body)); err != nil {
-		return nil, e.classify(err, seen)
-	}
-	if seen.Status() != http.StatusOK {
-		return nil, remote.Problem{Provider: "openai", Status: seen.Status(), Pause: seen.Pause()}.Fault()
+	body, err := e.post(ctx, in)
+	if err != nil {
+		return nil, err
 	}
 	var got answer
 	if err := json.Unmarshal(body, &got); err != nil {
@@ -163,11 +166,58 @@ func (e *Embedder) call(ctx context.Context, _ embed.Purpose, texts []string) ([
 	return vectors, nil
 }
 
-func (e *Embedder) classify(err error, seen *remote.Exchange) error {
-	if seen.Status() < http.StatusBadRequest {
-		return remote.Unreachable("openai", err)
+// post returns the body of a good answer. Its errors are classified.
+func (e *Embedder) post(ctx context.Context, in request) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false) // markup would be a third longer
+	if err := encoder.Encode(in); err != nil {
+		return nil, fmt.Errorf("encode a request to openai: %w", err)
 	}
-	return problem(seen.Status(), seen.Pause(), seen.Body(), e.settings.APIKey).Fault()
+	ctx, seen := remote.Watch(ctx)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, bytes.NewReader(out.Bytes()))
+	if err != nil {
+		return nil, remote.Unreachable("openai", err)
+	}
+	if e.settings.APIKey != "" {
+		r.Header.Set("Authorization", "Bearer "+e.settings.APIKey)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "application/json")
+	r.Header.Set("User-Agent", "ragbus")
+	resp, err := e.client.Do(r)
+	if err != nil {
+		return nil, remote.Unreachable("openai", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return nil, remote.Unreachable("openai", err)
+	case resp.StatusCode >= http.StatusBadRequest:
+		return nil, problem(resp.StatusCode, seen.Pause(), body, e.settings.APIKey).Fault()
+	case resp.StatusCode != http.StatusOK:
+		// Nothing that such an answer says is an explanation.
+		return nil, remote.Problem{Provider: "openai", Status: resp.StatusCode, Pause: seen.Pause()}.Fault()
+	}
+	return body, nil
+}
+
+// join returns a route below the base URL, which may end in a slash. Its error
+// does not quote the URL, which may hold a secret.
+func join(base, route string) (string, error) {
+	u, err := url.Parse(base)
+	if err != nil {
+		return "", errors.New("the OpenAI base URL is no URL")
+	}
+	if !strings.HasSuffix(u.EscapedPath(), "/") {
+		// Not JoinPath, which takes out slashes that are doubled.
+		u.Path += "/"
+		if u.RawPath != "" {
+			u.RawPath += "/"
+		}
+	}
+	return u.ResolveReference(&url.URL{Path: route}).String(), nil
 }
 
 // problem reads an error as OpenAI and its kin write it: the object under

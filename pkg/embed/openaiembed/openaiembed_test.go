@@ -3,16 +3,20 @@ package openaiembed_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/embed/embedtest"
 	"github.com/ragbus/ragbus/pkg/embed/embedtest/emulator"
 	"github.com/ragbus/ragbus/pkg/embed/openaiembed"
 	"github.com/ragbus/ragbus/pkg/embed/openaiembed/openaiembedtest"
+	"github.com/ragbus/ragbus/pkg/fault"
 	"github.com/ragbus/ragbus/pkg/leaktest"
 )
 
@@ -82,6 +86,43 @@ func TestRequestOfAKnownModel(t *testing.T) {
 	}
 }
 
+// carrier keeps where requests go, and reaches nobody.
+type carrier struct{ requests chan *http.Request }
+
+func (c carrier) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.requests <- r
+	return nil, errors.New("nobody is there")
+}
+
+func TestTheRouteIsBelowTheBaseURL(t *testing.T) {
+	t.Parallel()
+	for base, want := range map[string]string{
+		"":                                     "https://api.openai.com/v1/embeddings",
+		"http://h":                             "http://h/embeddings",
+		"http://h/v1":                          "http://h/v1/embeddings",
+		"http://h/v1/":                         "http://h/v1/embeddings",
+		"http://h/v1?":                         "http://h/v1/embeddings",
+		"http://h/a//b/../v1":                  "http://h/a//v1/embeddings",
+		"http://h/a%2Fb":                       "http://h/a%2Fb/embeddings",
+		"https://x.openai.azure.com/openai/v1": "https://x.openai.azure.com/openai/v1/embeddings",
+	} {
+		c := carrier{make(chan *http.Request, 1)}
+		e := open(t, openaiembed.Config{APIKey: emulator.Key, BaseURL: base, Transport: c})
+		if _, err := e.Embed(t.Context(), embed.Query, []string{"a"}); !fault.Is(err, fault.Transient) {
+			t.Errorf("%s: error %v, want a transient one", base, err)
+		}
+		r := <-c.requests
+		if got := r.URL.String(); got != want {
+			t.Errorf("%s became %s, want %s", base, got, want)
+		}
+		if diff := cmp.Diff(http.Header{
+			"Authorization": {"Bearer " + emulator.Key}, "Content-Type": {"application/json"}, "Accept": {"application/json"}, "User-Agent": {"ragbus"},
+		}, r.Header); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func canonical(t *testing.T, body []byte) string {
 	t.Helper()
 	var v any
@@ -111,7 +152,7 @@ func TestALocalServerIsAskedForNoDimensionsAndNoKey(t *testing.T) {
 	}
 }
 
-// The SDK's client would read these; nothing but the configuration may count.
+// OpenAI's own clients read these; nothing but the configuration may count.
 func TestTheEnvironmentIsNotRead(t *testing.T) {
 	t.Setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/")
 	t.Setenv("OPENAI_API_KEY", "sk-of-the-environment")

@@ -1,8 +1,6 @@
 package openaillm
 
 import (
-	"github.com/openai/openai-go/v3"
-
 	"github.com/ragbus/ragbus/pkg/llm"
 	"github.com/ragbus/ragbus/pkg/llm/openaillm/internal/wire"
 )
@@ -15,9 +13,7 @@ type answer struct {
 }
 
 // note adds what an event tells to the last delta and returns the event's text.
-func (a *answer) note(chunk openai.ChatCompletionChunk) string {
-	// Usage comes in an event without choices at OpenAI, with every event at
-	// some others, and grows.
+func (a *answer) note(chunk wire.Chunk) string {
 	a.last.Usage.PromptTokens = max(a.last.Usage.PromptTokens, int(chunk.Usage.PromptTokens))
 	a.last.Usage.CompletionTokens = max(a.last.Usage.CompletionTokens, int(chunk.Usage.CompletionTokens))
 	if len(chunk.Choices) == 0 {
@@ -33,7 +29,7 @@ func (a *answer) note(chunk openai.ChatCompletionChunk) string {
 	if a.refused && a.last.Finish != "" {
 		a.last.Finish = llm.Filtered
 	}
-	return a.thought.Visible(c.Delta.Content)
+	return a.thought.Visible(string(c.Delta.Content))
 }
 
 // rest returns the text that was held back.

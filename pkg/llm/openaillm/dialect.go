@@ -3,9 +3,6 @@ package openaillm
 import (
 	"net/http"
 
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/shared"
-
 	"github.com/ragbus/ragbus/pkg/llm"
 	"github.com/ragbus/ragbus/pkg/llm/internal/upstream"
 	"github.com/ragbus/ragbus/pkg/llm/openaillm/internal/wire"
@@ -77,51 +74,48 @@ func (d *dialect) names() []string {
 // otherwise bring one of their own.
 const plainSystem = "Answer the user."
 
-func (m *Model) params(r llm.Request, d *dialect) openai.ChatCompletionNewParams {
+func (m *Model) request(r llm.Request, d *dialect) wire.Request {
 	system := r.System
 	if system == "" {
 		system = plainSystem
 	}
-	p := openai.ChatCompletionNewParams{
+	in := wire.Request{
 		Model:    m.cfg.Model,
-		Messages: append([]openai.ChatCompletionMessageParamUnion{openai.SystemMessage(system)}, messages(r.Messages)...),
+		Messages: append([]wire.Message{{Role: "system", Content: system}}, messages(r.Messages)...),
+		Stop:     r.Stop,
 	}
 	answer := m.cfg.MaxTokens
 	if r.MaxTokens > 0 {
 		answer = r.MaxTokens
 	}
 	if d.completionTokens {
-		p.MaxCompletionTokens = openai.Int(int64(m.known.Budget(answer)))
+		in.MaxCompletionTokens = m.known.Budget(answer)
 	} else {
-		p.MaxTokens = openai.Int(int64(m.known.Budget(answer)))
+		in.MaxTokens = m.known.Budget(answer)
 	}
 	if d.usage {
-		p.StreamOptions.IncludeUsage = openai.Bool(true)
+		in.StreamOptions = &wire.StreamOptions{IncludeUsage: true}
 	}
 	if d.temperature {
 		temperature := DefaultTemperature
 		if r.Temperature != nil {
 			temperature = *r.Temperature
 		}
-		p.Temperature = openai.Float(temperature)
+		in.Temperature = &temperature
 	}
 	if d.effort {
-		p.ReasoningEffort = shared.ReasoningEffort(m.known.Effort)
+		in.ReasoningEffort = m.known.Effort
 	}
-	if len(r.Stop) > 0 {
-		p.Stop.OfStringArray = r.Stop
-	}
-	return p
+	return in
 }
 
-func messages(in []llm.Message) []openai.ChatCompletionMessageParamUnion {
+func messages(in []llm.Message) []wire.Message {
 	in = upstream.Alternate(in)
-	out := make([]openai.ChatCompletionMessageParamUnion, len(in))
+	out := make([]wire.Message, len(in))
 	for i, m := range in {
+		out[i] = wire.Message{Role: "user", Content: m.Text}
 		if m.Role == llm.Assistant {
-			out[i] = openai.AssistantMessage(m.Text)
-		} else {
-			out[i] = openai.UserMessage(m.Text)
+			out[i].Role = "assistant"
 		}
 	}
 	return out

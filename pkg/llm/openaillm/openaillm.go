@@ -1,9 +1,14 @@
 // Package openaillm is the llm.Model of everything that speaks OpenAI's chat
 // completions: OpenAI itself, and with another base URL Ollama, vLLM,
-// llama.cpp, LM Studio and the gateways. It calls through OpenAI's SDK and
-// never retries; whoever calls decides by the error's class. What differs from
-// server to server it takes as it comes, and a parameter that a server refuses
-// it leaves out from then on.
+// llama.cpp, LM Studio and the gateways. It never retries; whoever calls
+// decides by the error's class. What differs from server to server it takes as
+// it comes, and a parameter that a server refuses it leaves out from then on.
+//
+// Of OpenAI's SDK it uses the decoder of event streams (packages/ssestream) and
+// nothing else. Importing the SDK's root package costs 20 MB in every program,
+// of 90 for the whole of Ragbus, called or not: at its start it registers the
+// types of every API that OpenAI has. The one request made here, and the few
+// members of an answer that are read, are in internal/wire.
 package openaillm
 
 import (
@@ -18,8 +23,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/packages/ssestream"
 
 	"github.com/ragbus/ragbus/pkg/llm"
@@ -121,9 +124,9 @@ func (c Config) Validate() error {
 
 // Model is a chat completions model. Make one with [New].
 type Model struct {
-	completions openai.ChatCompletionService
-	cfg         Config
-	known       modelcatalog.ChatModel
+	api   *wire.API
+	cfg   Config
+	known modelcatalog.ChatModel
 	// dialect is what the server was found to take.
 	dialect atomic.Pointer[dialect]
 }
@@ -137,21 +140,12 @@ func New(cfg Config) (*Model, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	options := []option.RequestOption{
-		option.WithBaseURL(cfg.BaseURL),
-		option.WithHTTPClient(upstream.Client(cfg.Transport)),
-		option.WithMaxRetries(0),
-	}
-	if cfg.APIKey != "" {
-		options = append(options, option.WithAPIKey(cfg.APIKey))
+	api, err := wire.NewAPI(cfg.BaseURL, cfg.APIKey, upstream.Client(cfg.Transport))
+	if err != nil {
+		return nil, err
 	}
 	known, _ := modelcatalog.Chat(modelcatalog.OpenAI, cfg.Model)
-	m := &Model{
-		// The service alone and not openai.NewClient, which reads the environment.
-		completions: openai.NewChatCompletionService(options...),
-		cfg:         cfg,
-		known:       known,
-	}
+	m := &Model{api: api, cfg: cfg, known: known}
 	m.dialect.Store(firstDialect(cfg, known))
 	return m, nil
 }
@@ -182,7 +176,7 @@ func (m *Model) Stream(ctx context.Context, r llm.Request) iter.Seq2[llm.Delta, 
 func (m *Model) call(ctx context.Context, r llm.Request, d *dialect, yield func(llm.Delta, error) bool) *dialect {
 	watched, call := upstream.Begin(ctx, upstream.Limits{FirstToken: m.cfg.FirstToken, Silence: m.cfg.Silence})
 	defer call.End()
-	stream := m.completions.NewStreaming(watched, m.params(r, d))
+	stream := m.api.Stream(watched, m.request(r, d))
 	defer func() { _ = stream.Close() }()
 
 	var a answer
@@ -231,7 +225,7 @@ func (m *Model) failure(call *upstream.Call, a *answer, err error) error {
 		return why
 	}
 	if why := call.Broken(); why != nil {
-		// The SDK saw a complete body and complains about its last, cut event, if at all.
+		// The decoder saw a complete body and complains about its last, cut event, if at all.
 		return upstream.Unavailable("the language model's answer broke off", fmt.Errorf("openai: %w", why))
 	}
 	if failed, ok := errors.AsType[*ssestream.StreamError](err); ok {
@@ -248,17 +242,11 @@ func (m *Model) failure(call *upstream.Call, a *answer, err error) error {
 	return nil
 }
 
-// readError keeps what says how a call failed, and drops the SDK's complaints
-// about what it could not read: they may quote the answer.
+// readError keeps what says how a call failed, and drops the complaint about
+// what could not be read: it may quote the answer.
 func readError(err error, key string) error {
-	syntax, isSyntax := errors.AsType[*json.SyntaxError](err)
-	_, isShape := errors.AsType[*json.UnmarshalTypeError](err)
-	if isSyntax || isShape {
-		offset := int64(0)
-		if syntax != nil {
-			offset = syntax.Offset
-		}
-		return fmt.Errorf("openai: an event is not the JSON it should be, at byte %d", offset)
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("openai: an event is not the JSON it should be, at byte %d", syntax.Offset)
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("openai: %w", err)

@@ -1,6 +1,6 @@
-// Package wire reads what OpenAI-compatible servers say and how they differ in
-// it: errors of many shapes, and thinking that is left in the text. It is apart
-// from the adapter so that fuzzing it does not build the SDK.
+// Package wire is OpenAI's chat completions on the wire: the one request, the
+// events of an answer, and what compatible servers do differently in them:
+// errors of many shapes, and thinking that is left in the text.
 package wire
 
 import (
