@@ -20,6 +20,8 @@ type ChatAsked struct {
 	ConversationID string `json:"conversation_id"`
 	// Owner is who asked; the answer is theirs.
 	Owner string `json:"owner"`
+	// Account is under whose name the answer's tokens are counted; "" when they are not.
+	Account string `json:"account,omitempty"`
 	// Principals are the asker's, without the public one.
 	Principals  []string      `json:"principals,omitempty"`
 	Question    string        `json:"question"`
@@ -32,6 +34,8 @@ type ChatAsked struct {
 	// Background lets the work go on when nobody reads.
 	Background bool      `json:"background,omitempty"`
 	AskedAt    time.Time `json:"asked_at"`
+	// Signature is the gateway's, over all that says who asks what; see package access.
+	Signature string `json:"signature,omitempty"`
 }
 
 // Kind implements [Payload].

@@ -21,10 +21,10 @@ func at() time.Time { return time.Date(2026, 11, 22, 9, 30, 0, 123456000, time.U
 
 func askedPayload() event.ChatAsked {
 	return event.ChatAsked{
-		ID: "chat_1", ConversationID: "conv-1", Owner: "key:abc", Principals: []string{"group:staff"},
+		ID: "chat_1", ConversationID: "conv-1", Owner: "key:abc", Account: "abc", Principals: []string{"group:staff"},
 		Question: "Wie hoch ist die Kaution? <b>&", Collections: []string{"handbook"},
 		Filter:   corpus.Filter{{Key: "lang", AnyOf: []any{"de", "en"}}, {Key: "year", GTE: new(2020.0), LTE: new(2026.0)}},
-		Followup: true, Stream: true, AskedAt: at(),
+		Followup: true, Stream: true, AskedAt: at(), Signature: "v1.c2lnbmF0dXJl",
 	}
 }
 

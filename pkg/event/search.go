@@ -28,6 +28,8 @@ type Search struct {
 	// Mode is hybrid, keyword or dense.
 	Mode     string    `json:"mode"`
 	Deadline time.Time `json:"deadline"`
+	// Signature is the gateway's; see package access.
+	Signature string `json:"signature,omitempty"`
 }
 
 // SearchResult answers a Search: passages, or a problem.
