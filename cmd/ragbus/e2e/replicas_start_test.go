@@ -126,6 +126,11 @@ func badStarts(r *replicas, nobody, wrong string) map[string]badStart {
 			[]string{"RAGBUS_QDRANT_API_KEY", wrong},
 			[]string{"RAGBUS_QDRANT_API_KEY", "refuses"},
 		},
+		"an expired key of the model": {
+			broker.AccessGenerator,
+			append(r.withModel(), "ANTHROPIC_API_KEY", wrong),
+			[]string{"ANTHROPIC_API_KEY", "refuses the key", "expired"},
+		},
 		"no such object store": {
 			broker.AccessGateway,
 			[]string{"RAGBUS_BLOB_URL", "nats://nothing?create=false"},

@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"github.com/ragbus/ragbus/pkg/backing"
-	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/embed/cohereembed"
 	"github.com/ragbus/ragbus/pkg/embed/genaiembed"
@@ -82,7 +81,8 @@ func (c Config) Check(k backing.Keys) error {
 	return nil
 }
 
-// Open returns the embedder. It calls nobody yet.
+// Open returns the embedder. Its provider is asked whether the key is valid,
+// and nothing else: see [backing.Host.CheckCredential].
 func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (embed.Embedder, error) {
 	if err := c.Check(k); err != nil {
 		return nil, err
@@ -95,8 +95,11 @@ func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (embed.
 		h.OnHealth(backing.Well("embedder"))
 		return e, nil
 	}
+	if err := h.CheckCredential(ctx, key); err != nil {
+		return nil, err
+	}
 	profile := e.Profile()
-	endpoint, err := h.Guard("embedder", profile.Provider, profile.Model, key.Reveal(), backing.Limits{
+	endpoint, err := h.Guard("embedder", profile.Provider, profile.Model, key.Key.Reveal(), backing.Limits{
 		RequestsPerMinute: c.RequestsPerMinute, TokensPerMinute: c.TokensPerMinute, Concurrency: 2 * c.Concurrency,
 	})
 	if err != nil {
@@ -106,24 +109,27 @@ func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (embed.
 	return outbound.Embedder(e, endpoint), nil
 }
 
-func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys) (e embed.Embedder, key config.Secret, err error) {
+func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys) (e embed.Embedder, key backing.Credential, err error) {
 	switch c.Embedder {
 	case Gemini:
-		e, err = genaiembed.New(ctx, c.gemini(k))
-		return e, k.Gemini, err
+		cfg := c.gemini(k).WithDefaults()
+		e, err = genaiembed.New(ctx, cfg)
+		return e, backing.GeminiCredential(k.Gemini, cfg.BaseURL), err
 	case OpenAI:
-		e, err = openaiembed.New(c.openai(k))
-		return e, k.OpenAI, err
+		cfg := c.openai(k).WithDefaults()
+		e, err = openaiembed.New(cfg)
+		return e, backing.OpenAICredential(k.OpenAI, cfg.BaseURL), err
 	case Cohere:
-		e, err = cohereembed.New(c.cohere(k))
-		return e, k.Cohere, err
+		cfg := c.cohere(k).WithDefaults()
+		e, err = cohereembed.New(cfg)
+		return e, backing.CohereCredential(k.Cohere, cfg.BaseURL), err
 	}
 	local, err := minilm.New(minilm.Config{})
 	if err != nil {
-		return nil, "", err
+		return nil, key, err
 	}
 	h.OnClose(func(context.Context) error { return local.Close() })
-	return local, "", nil
+	return local, key, nil
 }
 
 func (c Config) gemini(k backing.Keys) genaiembed.Config {

@@ -129,7 +129,8 @@ func (c Config) check(k backing.Keys) error {
 	return nil
 }
 
-// Open returns what answers. It calls nobody.
+// Open returns what answers. The providers are asked whether their keys are
+// valid, and nothing else: see [backing.Host.CheckCredential].
 func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (Writer, error) {
 	if err := c.Check(k); err != nil {
 		return Writer{}, err
@@ -179,23 +180,29 @@ func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (Writer
 
 // open returns one model behind its endpoint.
 func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys, part string) (m llm.Model, endpoint *outbound.Endpoint, err error) {
-	var key config.Secret
+	var key backing.Credential
 	switch c.LLM {
 	case Gemini:
-		key = k.Gemini
-		m, err = genaillm.New(ctx, c.gemini(k))
+		cfg := c.gemini(k).WithDefaults()
+		key = backing.GeminiCredential(k.Gemini, cfg.BaseURL)
+		m, err = genaillm.New(ctx, cfg)
 	case OpenAI:
-		key = k.OpenAI
-		m, err = openaillm.New(c.openai(k))
+		cfg := c.openai(k).WithDefaults()
+		key = backing.OpenAICredential(k.OpenAI, cfg.BaseURL)
+		m, err = openaillm.New(cfg)
 	default:
-		key = k.Anthropic
-		m, err = anthropicllm.New(c.anthropic(k))
+		cfg := c.anthropic(k).WithDefaults()
+		key = backing.AnthropicCredential(k.Anthropic, cfg.BaseURL)
+		m, err = anthropicllm.New(cfg)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := h.CheckCredential(ctx, key); err != nil {
+		return nil, nil, err
+	}
 	info := m.Info()
-	endpoint, err = h.Guard(part, info.Provider, info.Name, key.Reveal(), backing.Limits{
+	endpoint, err = h.Guard(part, info.Provider, info.Name, key.Key.Reveal(), backing.Limits{
 		RequestsPerMinute: c.RequestsPerMinute, TokensPerMinute: c.TokensPerMinute, Concurrency: c.Concurrency,
 	})
 	if err != nil {

@@ -98,6 +98,7 @@ type Stats struct {
 //	POST /v1/chat/completions                                  OpenAI
 //	POST /v1/messages                                          Anthropic
 //	POST /v1beta/models/{model}:streamGenerateContent?alt=sse  Gemini
+//	GET  /v1/models, /v1beta/models                            no models, but for a valid key only; not counted
 //	GET  /health                                               200
 //	GET  /stats                                                Stats
 //	GET, PUT /behaviour                                        Behaviour
@@ -129,6 +130,9 @@ func New(key string, b Behaviour) (*Server, error) {
 	s.mux.Handle("/v1/chat/completions", s.counted(ai))
 	s.mux.Handle("/v1/messages", s.counted(claude))
 	s.mux.Handle("/v1beta/", s.counted(gemini))
+	list := func(w http.ResponseWriter, r *http.Request) { s.list(w, r, key) }
+	s.mux.HandleFunc("GET /v1/models", list)
+	s.mux.HandleFunc("GET /v1beta/models", list)
 	s.mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
@@ -136,6 +140,17 @@ func New(key string, b Behaviour) (*Server, error) {
 	s.mux.HandleFunc("GET /behaviour", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, s.Behaviour()) })
 	s.mux.HandleFunc("PUT /behaviour", s.put)
 	return s, nil
+}
+
+// list is asked by whoever wants to know whether a key is valid.
+func (s *Server) list(w http.ResponseWriter, r *http.Request, key string) {
+	for _, given := range []string{strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), r.Header.Get("X-Api-Key"), r.Header.Get("X-Goog-Api-Key")} {
+		if key == "" || given == key {
+			reply(w, http.StatusOK, map[string]any{"data": []any{}, "models": []any{}})
+			return
+		}
+	}
+	reply(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "the key is not valid", "type": "authentication_error"}})
 }
 
 // ServeHTTP implements [http.Handler].

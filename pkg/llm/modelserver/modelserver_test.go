@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +13,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/ragbus/ragbus/pkg/backing"
+	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/fault"
 	"github.com/ragbus/ragbus/pkg/llm"
 	"github.com/ragbus/ragbus/pkg/llm/anthropicllm"
@@ -230,5 +233,23 @@ func TestControl(t *testing.T) {
 	}
 	if _, err := modelserver.New("", modelserver.Behaviour{Fault: "fire"}); err == nil {
 		t.Error("an unknown fault is taken")
+	}
+}
+
+func TestAKeyIsCheckedForFree(t *testing.T) {
+	t.Parallel()
+	s := start(t, "k", modelserver.Behaviour{})
+	h := backing.Host{Log: slog.New(slog.DiscardHandler)}
+	for key, refused := range map[string]bool{"k": false, "expired": true} {
+		for _, c := range []backing.Credential{
+			backing.OpenAICredential(config.Secret(key), s.url+"/v1"), backing.AnthropicCredential(config.Secret(key), s.url), backing.GeminiCredential(config.Secret(key), s.url),
+		} {
+			if err := h.CheckCredential(t.Context(), c); backing.IsUnusable(err) != refused {
+				t.Errorf("%s %q: %v", c.Variable, key, err)
+			}
+		}
+	}
+	if got := s.Stats(); got.Calls != 0 {
+		t.Errorf("paid for %d calls", got.Calls)
 	}
 }
