@@ -125,7 +125,7 @@ func TestUsersOfNATSMayDoTheirOwnWorkOnly(t *testing.T) { //nolint:paralleltest 
 	}
 	owns := map[string][]string{
 		"retriever": {broker.ConsumerRetriever}, "generator": {broker.ConsumerGenerator},
-		"ingestor": {broker.ConsumerIngestorExtract, broker.ConsumerIngestorEmbed},
+		"ingestor": {broker.ConsumerIngestorExtract, broker.ConsumerIngestorEmbed, broker.ConsumerForsaken},
 	}
 	for user, own := range owns {
 		conn := connect(user)

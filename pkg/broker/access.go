@@ -76,6 +76,7 @@ func AccessOf(name string) Access {
 		a.works(StreamIngest, ConsumerIngestorExtract, ConsumerIngestorEmbed)
 		a.publishes("work it makes or finds forgotten", event.KindDocumentUploaded, event.KindDocumentDeleted, event.KindDocumentChanged, event.KindChunksReady)
 		a.publishes("facts", event.KindDocumentIndexed, event.KindDocumentFailed, event.KindDocumentRemoved)
+		a.buriesForsaken()
 		a.calls()
 	case AccessRetriever:
 		a.works(StreamChat, ConsumerRetriever)
@@ -98,6 +99,15 @@ func (a *Access) gateway() {
 	a.Respond = true
 	a.publishes("questions", event.KindChatAsked)
 	a.publishes("documents", event.KindDocumentUploaded, event.KindDocumentDeleted, event.KindDocumentChanged)
+	a.publishes("work given up that is tried again", event.KindChatRetrieved, event.KindChunksReady)
+	const letters = "dead letters, shown, tried again and removed"
+	a.Publish = append(a.Publish,
+		Grant{jsAPI + "CONSUMER.CREATE." + StreamDead + ".>", letters},
+		Grant{jsAPI + "CONSUMER.MSG.NEXT." + StreamDead + ".*", letters},
+		Grant{jsAPI + "CONSUMER.DELETE." + StreamDead + ".*", letters},
+		Grant{jsAPI + "STREAM.MSG.GET." + StreamDead, letters},
+		Grant{jsAPI + "STREAM.MSG.DELETE." + StreamDead, letters},
+	)
 	const frames = "answers read again"
 	a.Publish = append(a.Publish,
 		Grant{event.SearchFilter, "searches"},
@@ -123,14 +133,27 @@ func (a *Access) gateway() {
 // works adds what a worker needs on its consumers.
 func (a *Access) works(stream string, consumers ...string) {
 	a.Respond = true
+	a.consumes(stream, consumers...)
+	a.Publish = append(a.Publish, Grant{DeadPrefix + ">", "work that was given up"})
+	a.Subscribe = append(a.Subscribe, Grant{"rag.health.v1", "how it is"})
+}
+
+func (a *Access) consumes(stream string, consumers ...string) {
 	for _, c := range consumers {
 		a.Publish = append(a.Publish,
 			Grant{jsAPI + "CONSUMER.MSG.NEXT." + stream + "." + c, "work"},
 			Grant{"$JS.ACK." + stream + "." + c + ".>", "work that is done"},
 		)
 	}
-	a.Publish = append(a.Publish, Grant{DeadPrefix + ">", "work that was given up"})
-	a.Subscribe = append(a.Subscribe, Grant{"rag.health.v1", "how it is"})
+}
+
+// buriesForsaken adds what is needed to bury the work that the server gave up on.
+func (a *Access) buriesForsaken() {
+	a.consumes(StreamAdvisories, ConsumerForsaken)
+	const why = "work that the server gave up on"
+	for _, stream := range []string{StreamChat, StreamIngest} {
+		a.Publish = append(a.Publish, Grant{jsAPI + "STREAM.MSG.GET." + stream, why}, Grant{jsAPI + "STREAM.MSG.DELETE." + stream, why})
+	}
 }
 
 // calls adds what those need who share a provider's limits with others.

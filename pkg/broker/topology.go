@@ -17,6 +17,8 @@ const (
 	StreamEvents = "RAG_EVENTS"
 	StreamFrames = "RAG_FRAMES"
 	StreamDead   = "RAG_DEAD"
+	// StreamAdvisories keeps what the server says when it gives up on a delivery.
+	StreamAdvisories = "RAG_ADVISORIES"
 )
 
 // Names of the durable consumers. They are part of the contract: renaming
@@ -26,6 +28,7 @@ const (
 	ConsumerGenerator       = "generator"
 	ConsumerIngestorExtract = "ingestor-extract"
 	ConsumerIngestorEmbed   = "ingestor-embed"
+	ConsumerForsaken        = "forsaken"
 )
 
 // Subject prefixes of what is no CloudEvent.
@@ -36,6 +39,14 @@ const (
 	DeadPrefix = "rag.dead.v1."
 	// SourcePrefix is followed by what a bucket or another source chose.
 	SourcePrefix = "rag.source.v1."
+)
+
+// Subjects of the server's advisories, each followed by stream and consumer.
+const (
+	// AdvisoryMaxDeliveries: a message was delivered as often as its consumer allows.
+	AdvisoryMaxDeliveries = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES."
+	// AdvisoryTerminated: a client ended a message that it had not done.
+	AdvisoryTerminated = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED."
 )
 
 // Storage is where a stream keeps its messages.
@@ -186,7 +197,7 @@ type Stream struct {
 // streams and consumers are described.
 func NewTopology(cfg TopologyConfig) Topology {
 	c := cfg.WithDefaults()
-	return Topology{Streams: []Stream{c.chat(), c.ingest(), c.events(), c.frames(), c.dead()}}
+	return Topology{Streams: []Stream{c.chat(), c.ingest(), c.events(), c.frames(), c.dead(), c.advisories()}}
 }
 
 // chat holds questions in flight. The bound is the admission control.
@@ -267,6 +278,26 @@ func (c TopologyConfig) dead() Stream {
 		Discard: jetstream.DiscardOld, MaxBytes: c.DeadMaxBytes, MaxAge: c.DeadMaxAge,
 		Duplicates: min(time.Hour, c.DeadMaxAge),
 	}}
+}
+
+// advisories keeps what the server says about work that it gave up on: said
+// once, on a plain subject, it would be lost while nobody listens. The work
+// itself stays in its queue until the advisory is settled.
+func (c TopologyConfig) advisories() Stream {
+	const (
+		maxMessages = 100_000
+		maxBytes    = 64 << 20
+		maxAge      = 7 * 24 * time.Hour
+	)
+	cfg := jetstream.StreamConfig{
+		Name: StreamAdvisories, Description: "work that the server gave up on",
+		Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
+		Discard: jetstream.DiscardNew, MaxMsgs: maxMessages, MaxBytes: maxBytes, MaxAge: maxAge, Duplicates: c.DuplicateWindow,
+	}
+	for _, of := range []string{StreamChat, StreamIngest} {
+		cfg.Subjects = append(cfg.Subjects, AdvisoryMaxDeliveries+of+".*", AdvisoryTerminated+of+".*")
+	}
+	return Stream{StreamConfig: cfg, Consumers: []jetstream.ConsumerConfig{c.consumer(ConsumerForsaken)}}
 }
 
 // consumer returns a durable that never gives up by itself: the worker

@@ -33,10 +33,28 @@ const (
 	// HeaderDeadStored and HeaderDeadTime say when the message was stored and when it was given up.
 	HeaderDeadStored = "Rag-Dead-Stored"
 	HeaderDeadTime   = "Rag-Dead-Time"
+	// HeaderDeadWorker is the worker's name and host.
 	HeaderDeadWorker = "Rag-Dead-Worker"
 	// HeaderDeadTruncated is the size of a body that had no room beside the story.
 	HeaderDeadTruncated = "Rag-Dead-Truncated"
 )
+
+// HeaderDeadPrefix begins the names of all headers of the story.
+const HeaderDeadPrefix = "Rag-Dead-"
+
+// Headers that a message gets when it is taken out of its dead letter and
+// tried again. They stay with it, also in another letter.
+const (
+	// HeaderRedrives counts how often.
+	HeaderRedrives = "Rag-Redrives"
+	// HeaderFirstStored is when the message was stored for the first time.
+	HeaderFirstStored = "Rag-First-Stored"
+)
+
+// buriedReason begins the reason with which a buried message is ended, and
+// tells the server's advisory of it from that of a message which somebody
+// else ended.
+const buriedReason = "buried: "
 
 // storyText bounds each text in a dead letter's headers.
 const storyText = 300
@@ -80,7 +98,7 @@ func (j *job) buryIn(ctx context.Context, cause error) error {
 	}
 	end, cancel := context.WithTimeout(ctx, j.w.cfg.SettleTimeout)
 	defer cancel()
-	return confirm(end, j.w.nc, j.msg, wireTerm+code)
+	return confirm(end, j.w.nc, j.msg, wireTerm+buriedReason+code)
 }
 
 func (j *job) buriedTooOften() bool { return j.info.Attempt > j.limits.MaxAttempts+hookTries }
@@ -101,34 +119,55 @@ func (j *job) tell(ctx context.Context, b Burial) error {
 	return j.w.publish(ctx, events)
 }
 
-// letter returns the dead letter: the original bytes and headers and the story.
+// letter returns the dead letter of this delivery.
 func (j *job) letter(cause error, code, message string) *nats.Msg {
+	return deadLetter(j.msg, story{
+		stream: j.info.Stream, consumer: j.info.Consumer, sequence: j.info.Sequence, attempts: j.info.Attempt,
+		class: fault.Of(cause), code: code, message: message, reason: cause.Error(), stored: j.stored, worker: j.w.place,
+	}, j.w.nc.MaxPayload())
+}
+
+// story is what a dead letter tells beside the message.
+type story struct {
+	stream, consumer string
+	sequence         uint64
+	attempts         int
+	class            fault.Class
+	code, message    string
+	reason           string
+	stored           time.Time
+	worker           string
+}
+
+// deadLetter returns the letter of a message: its bytes and headers and the
+// story. The body is left out when it has no room beside the story.
+func deadLetter(m *nats.Msg, s story, maxPayload int64) *nats.Msg {
 	h := nats.Header{}
-	for key, values := range maps.All(j.msg.Header) {
+	for key, values := range maps.All(m.Header) {
 		if !strings.HasPrefix(strings.ToLower(key), "nats-") {
 			h[key] = values
 		}
 	}
 	set := func(key, value string) { h[key] = []string{storyLine(value)} }
-	h[event.HeaderMsgID] = []string{DeadLetterID(j.info.Stream, j.info.Consumer, j.info.Sequence)}
-	set(HeaderDeadStream, j.info.Stream)
-	set(HeaderDeadSubject, j.info.Subject)
-	set(HeaderDeadConsumer, j.info.Consumer)
-	set(HeaderDeadSequence, strconv.FormatUint(j.info.Sequence, 10))
-	set(HeaderDeadAttempts, strconv.Itoa(j.info.Attempt))
-	set(HeaderDeadClass, fault.Of(cause).String())
-	set(HeaderDeadCode, code)
-	set(HeaderDeadMessage, message)
-	set(HeaderDeadReason, cause.Error())
-	set(HeaderDeadStored, j.stored.UTC().Format(time.RFC3339Nano))
+	h[event.HeaderMsgID] = []string{DeadLetterID(s.stream, s.consumer, s.sequence)}
+	set(HeaderDeadStream, s.stream)
+	set(HeaderDeadSubject, m.Subject)
+	set(HeaderDeadConsumer, s.consumer)
+	set(HeaderDeadSequence, strconv.FormatUint(s.sequence, 10))
+	set(HeaderDeadAttempts, strconv.Itoa(s.attempts))
+	set(HeaderDeadClass, s.class.String())
+	set(HeaderDeadCode, s.code)
+	set(HeaderDeadMessage, s.message)
+	set(HeaderDeadReason, s.reason)
+	set(HeaderDeadStored, s.stored.UTC().Format(time.RFC3339Nano))
 	set(HeaderDeadTime, time.Now().UTC().Format(time.RFC3339Nano))
-	set(HeaderDeadWorker, j.w.cfg.Name)
-	m := &nats.Msg{Subject: broker.DeadPrefix + j.info.Subject, Header: h, Data: j.msg.Data}
-	if limit := j.w.nc.MaxPayload(); limit > 0 && int64(j.msg.Size()+storyRoom) > limit {
-		set(HeaderDeadTruncated, strconv.Itoa(len(j.msg.Data)))
-		m.Data = nil
+	set(HeaderDeadWorker, s.worker)
+	letter := &nats.Msg{Subject: broker.DeadPrefix + m.Subject, Header: h, Data: m.Data}
+	if maxPayload > 0 && int64(m.Size()+storyRoom) > maxPayload {
+		set(HeaderDeadTruncated, strconv.Itoa(len(m.Data)))
+		letter.Data = nil
 	}
-	return m
+	return letter
 }
 
 // storyLine makes a text fit for a header: one line, valid UTF-8, not long.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,8 @@ type Worker struct {
 	log       *slog.Logger
 	observer  Observer
 	tracer    trace.Tracer
+	// place is the worker's name and host, as dead letters tell it.
+	place string
 
 	ackWait atomic.Int64
 	running atomic.Bool
@@ -83,6 +86,7 @@ func New(js jetstream.JetStream, cfg Config, deps Deps, routes ...Route) (*Worke
 	w := &Worker{
 		cfg: cfg, js: js, nc: js.Conn(), routes: map[event.Kind]route{}, letters: broker.NewPublisher(js),
 		publisher: deps.Publisher, log: deps.Log, observer: deps.Observer, tracer: deps.Tracer, wedged: make(chan struct{}),
+		place: place(cfg.Name),
 	}
 	for _, r := range routes {
 		if _, ok := w.routes[r.Kind()]; ok {
@@ -100,6 +104,15 @@ func New(js jetstream.JetStream, cfg Config, deps Deps, routes ...Route) (*Worke
 		w.observer = Unobserved{}
 	}
 	return w, nil
+}
+
+// place returns a worker's name with the host it runs on, when that is known.
+func place(name string) string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		return name
+	}
+	return name + "@" + host
 }
 
 // Run works until ctx ends and returns when it is drained: no more pulls,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -165,11 +166,15 @@ func TestADeadLetterTellsItsStory(t *testing.T) {
 		t.Errorf("%s: %s", letters[0].Subject, letters[0].Data)
 	}
 	got := letters[0].Header
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for key, want := range map[string]string{
 		worker.HeaderDeadStream: "RAG_INGEST", worker.HeaderDeadSubject: m.Subject, worker.HeaderDeadConsumer: "ingestor-embed",
 		worker.HeaderDeadSequence: "1", worker.HeaderDeadAttempts: "1", worker.HeaderDeadClass: "permanent",
 		worker.HeaderDeadCode: "bad_pdf", worker.HeaderDeadMessage: "the file is no PDF",
-		worker.HeaderDeadReason: "the file is no PDF: xref missing", worker.HeaderDeadWorker: "pod-7",
+		worker.HeaderDeadReason: "the file is no PDF: xref missing", worker.HeaderDeadWorker: "pod-7@" + host,
 		"Nats-Msg-Id": "dead.RAG_INGEST.ingestor-embed.1", "traceparent": e.Traceparent, "ce-id": e.ID,
 	} {
 		if got.Get(key) != want {

@@ -148,6 +148,7 @@ func (s *Service) buried(ctx context.Context, ref catalog.Ref, b worker.Burial) 
 func (s *Service) Run(ctx context.Context) error {
 	return lifecycle.Run(ctx, s.log,
 		lifecycle.Part{Name: "sweeper", Run: s.sweep},
+		lifecycle.Part{Name: "forsaken", Run: worker.NewForsaken(s.deps.JetStream, Name, s.log).Run},
 		lifecycle.Part{Name: "embedding", Run: s.workers[1].Run},
 		lifecycle.Part{Name: "extraction", Run: s.workers[0].Run})
 }
