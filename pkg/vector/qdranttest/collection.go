@@ -2,8 +2,8 @@ package qdranttest
 
 import (
 	"maps"
-	"math"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -18,7 +18,7 @@ const (
 )
 
 // collection holds points. Points are immutable: a change puts another one in
-// their place, so that readers keep what they have found.
+// their place. Each has a slot, by which everything that finds points knows it.
 type collection struct {
 	config    *qdrant.CreateCollection
 	limits    *qdrant.StrictModeConfig
@@ -27,8 +27,13 @@ type collection struct {
 	mu     sync.RWMutex
 	schema map[string]*qdrant.PayloadSchemaInfo
 	points map[string]*point
-	// values finds points by the words of their indexed keyword fields.
-	values map[string]map[string]map[string]*point
+	slots  []*point
+	free   []uint32
+	used   set
+	// words finds points by what their indexed keyword and bool fields hold.
+	words  map[string]map[word]*set
+	dense  map[string]*rows
+	sparse map[string]*inverted
 	// ghosts are deleted points that global statistics still count.
 	ghosts []*point
 }
@@ -36,29 +41,42 @@ type collection struct {
 type point struct {
 	id      *qdrant.PointId
 	key     string
+	slot    uint32
 	payload map[string]*qdrant.Value
-	// dense vectors as given, with their lengths.
-	dense  map[string]denseVector
-	sparse map[string]map[uint32]float32
+	// encoded is each key of the payload as an answer has it.
+	encoded map[string][]byte
+	// dense vectors are given; the collection has them by slot.
+	dense  map[string][]float32
+	sparse map[string]sparseVector
 }
 
-type denseVector struct {
-	values []float32
-	norm   float64
-}
+// word is a string or a bool of a payload.
+type word any
 
 func newCollection(config *qdrant.CreateCollection, scopedIDF bool) *collection {
 	limits := config.GetStrictModeConfig()
 	if limits == nil {
 		limits = new(qdrant.StrictModeConfig)
 	}
-	return &collection{
+	c := &collection{
 		config: config, limits: limits, scopedIDF: scopedIDF,
 		schema: make(map[string]*qdrant.PayloadSchemaInfo),
 		points: make(map[string]*point),
-		values: make(map[string]map[string]map[string]*point),
+		words:  make(map[string]map[word]*set),
+		dense:  make(map[string]*rows),
+		sparse: make(map[string]*inverted),
 	}
+	for name, params := range config.GetVectorsConfig().GetParamsMap().GetMap() {
+		c.dense[name] = &rows{width: int(params.GetSize())} //nolint:gosec // checked when it was created
+	}
+	for name := range config.GetSparseVectorsConfig().GetMap() {
+		c.sparse[name] = &inverted{lists: make(map[uint32][]posting)}
+	}
+	return c
 }
+
+// uuidLength is that of the usual spelling.
+const uuidLength = 36
 
 // keyOf returns the id in one spelling.
 func keyOf(id *qdrant.PointId) (string, error) {
@@ -70,36 +88,93 @@ func keyOf(id *qdrant.PointId) (string, error) {
 		if err != nil {
 			return "", invalid("Unable to parse UUID: %s", v.Uuid)
 		}
+		if len(v.Uuid) == uuidLength && !strings.ContainsAny(v.Uuid, "ABCDEF") {
+			return v.Uuid, nil
+		}
 		return parsed.String(), nil
 	}
 	return "", invalid("Empty ID is not allowed")
 }
 
 // put stores a point in the place of the one with its id. The caller holds the lock.
-func (c *collection) put(p *point) {
+func (c *collection) put(p *point) error {
+	if err := p.encode(); err != nil {
+		return err
+	}
 	if old := c.points[p.key]; old != nil {
 		c.unlist(old)
+		p.slot = old.slot
+	} else if n := len(c.free); n > 0 {
+		p.slot, c.free = c.free[n-1], c.free[:n-1]
+	} else {
+		p.slot = uint32(len(c.slots)) //nolint:gosec // points fit into memory
+		c.slots = append(c.slots, nil)
 	}
-	c.points[p.key] = p
-	for field, byWord := range c.values {
-		for _, word := range wordsAt(p.payload, field) {
-			if byWord[word] == nil {
-				byWord[word] = make(map[string]*point)
-			}
-			byWord[word][p.key] = p
+	c.points[p.key], c.slots[p.slot] = p, p
+	c.used.add(p.slot)
+	for field := range c.words {
+		c.list(field, p)
+	}
+	for name, v := range p.dense {
+		c.dense[name].put(p.slot, v)
+	}
+	for name, v := range p.sparse {
+		c.sparse[name].put(p.slot, v)
+	}
+	return nil
+}
+
+// change puts another payload in the place of the point's. The caller holds the lock.
+func (c *collection) change(old *point, payload map[string]*qdrant.Value) error {
+	p := *old
+	p.payload = maps.Clone(old.payload)
+	if p.payload == nil {
+		p.payload = make(map[string]*qdrant.Value)
+	}
+	maps.Copy(p.payload, payload)
+	if err := p.encode(); err != nil {
+		return err
+	}
+	for field := range c.words {
+		c.strike(field, old)
+		c.list(field, &p)
+	}
+	c.points[p.key], c.slots[p.slot] = &p, &p
+	return nil
+}
+
+func (c *collection) list(field string, p *point) {
+	for _, w := range wordsAt(p.payload, field) {
+		listed := c.words[field][w]
+		if listed == nil {
+			listed = new(set)
+			c.words[field][w] = listed
+		}
+		listed.add(p.slot)
+	}
+}
+
+func (c *collection) strike(field string, p *point) {
+	for _, w := range wordsAt(p.payload, field) {
+		if listed := c.words[field][w]; listed != nil {
+			listed.remove(p.slot)
 		}
 	}
 }
 
+// unlist lets nothing find a point any more.
 func (c *collection) unlist(p *point) {
-	for field, byWord := range c.values {
-		for _, word := range wordsAt(p.payload, field) {
-			delete(byWord[word], p.key)
-			if len(byWord[word]) == 0 {
-				delete(byWord, word)
-			}
-		}
+	for field := range c.words {
+		c.strike(field, p)
 	}
+	for name := range p.dense {
+		c.dense[name].present.remove(p.slot)
+	}
+	for name, v := range p.sparse {
+		c.sparse[name].remove(p.slot, v)
+	}
+	c.used.remove(p.slot)
+	c.slots[p.slot] = nil
 }
 
 // remove deletes a point. The caller holds the lock.
@@ -110,6 +185,7 @@ func (c *collection) remove(key string) {
 	}
 	c.unlist(p)
 	delete(c.points, key)
+	c.free = append(c.free, p.slot)
 	if len(p.sparse) > 0 {
 		c.ghosts = append(c.ghosts, p)
 	}
@@ -121,88 +197,31 @@ func (c *collection) remove(key string) {
 // index begins to find points by a field. The caller holds the lock.
 func (c *collection) index(field string, info *qdrant.PayloadSchemaInfo) {
 	c.schema[field] = info
-	if info.GetDataType() != qdrant.PayloadSchemaType_Keyword || c.values[field] != nil {
+	kind := info.GetDataType()
+	if kind != qdrant.PayloadSchemaType_Keyword && kind != qdrant.PayloadSchemaType_Bool || c.words[field] != nil {
 		return
 	}
-	byWord := make(map[string]map[string]*point)
-	c.values[field] = byWord
-	for key, p := range c.points {
-		for _, word := range wordsAt(p.payload, field) {
-			if byWord[word] == nil {
-				byWord[word] = make(map[string]*point)
-			}
-			byWord[word][key] = p
-		}
+	c.words[field] = make(map[word]*set)
+	for _, p := range c.points {
+		c.list(field, p)
 	}
 }
 
-func wordsAt(payload map[string]*qdrant.Value, field string) []string {
+func wordsAt(payload map[string]*qdrant.Value, field string) []word {
 	path, err := parsePath(field)
 	if err != nil {
 		return nil
 	}
-	var words []string
+	var words []word
 	for _, v := range path.values(payload) {
-		if s, ok := v.GetKind().(*qdrant.Value_StringValue); ok {
-			words = append(words, s.StringValue)
+		switch k := v.GetKind().(type) {
+		case *qdrant.Value_StringValue:
+			words = append(words, k.StringValue)
+		case *qdrant.Value_BoolValue:
+			words = append(words, k.BoolValue)
 		}
 	}
 	return words
-}
-
-// matching returns the points that the filter lets through, in no order. The caller holds the lock.
-func (c *collection) matching(f *qdrant.Filter) ([]*point, error) {
-	test, err := compile(f)
-	if err != nil {
-		return nil, err
-	}
-	var out []*point
-	for _, p := range c.candidates(f) {
-		if test(p) {
-			out = append(out, p)
-		}
-	}
-	return out, nil
-}
-
-// candidates returns a superset of what the filter lets through: the fewest
-// that one of its conditions leaves.
-func (c *collection) candidates(f *qdrant.Filter) map[string]*point {
-	best := c.points
-	for _, condition := range f.GetMust() {
-		if set, ok := c.listed(condition); ok && len(set) < len(best) {
-			best = set
-		}
-	}
-	return best
-}
-
-func (c *collection) listed(condition *qdrant.Condition) (map[string]*point, bool) {
-	if ids := condition.GetHasId(); ids != nil {
-		set := make(map[string]*point, len(ids.GetHasId()))
-		for _, id := range ids.GetHasId() {
-			if key, err := keyOf(id); err == nil && c.points[key] != nil {
-				set[key] = c.points[key]
-			}
-		}
-		return set, true
-	}
-	field := condition.GetField()
-	byWord := c.values[field.GetKey()]
-	if byWord == nil {
-		return nil, false
-	}
-	switch m := field.GetMatch().GetMatchValue().(type) {
-	case *qdrant.Match_Keyword:
-		return byWord[m.Keyword], true
-	case *qdrant.Match_Keywords:
-		set := make(map[string]*point)
-		for _, word := range m.Keywords.GetStrings() {
-			maps.Copy(set, byWord[word])
-		}
-		return set, true
-	}
-	return nil, false
 }
 
 // newPoint checks and reads a point.
@@ -214,7 +233,7 @@ func (c *collection) newPoint(in *qdrant.PointStruct) (*point, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &point{id: in.GetId(), key: key, payload: in.GetPayload(), dense: make(map[string]denseVector), sparse: make(map[string]map[uint32]float32)}
+	p := &point{id: in.GetId(), key: key, payload: in.GetPayload(), dense: make(map[string][]float32), sparse: make(map[string]sparseVector)}
 	vectors := in.GetVectors().GetVectors().GetVectors()
 	if unnamed := in.GetVectors().GetVector(); unnamed != nil {
 		vectors = map[string]*qdrant.Vector{"": unnamed}
@@ -250,28 +269,6 @@ func (c *collection) addVector(p *point, name string, v *qdrant.Vector) error {
 	if uint64(len(data)) != params.GetSize() {
 		return invalid("Vector dimension error: expected dim: %d, got %d", params.GetSize(), len(data))
 	}
-	p.dense[name] = denseVector{values: data, norm: norm(data)}
+	p.dense[name] = data
 	return nil
-}
-
-func readSparse(indices []uint32, values []float32) (map[uint32]float32, error) {
-	if len(indices) != len(values) {
-		return nil, invalid("Validation error in sparse vector: values: must be the same length as indices")
-	}
-	out := make(map[uint32]float32, len(indices))
-	for i, index := range indices {
-		out[index] = values[i]
-	}
-	if len(out) != len(indices) {
-		return nil, invalid("Validation error in sparse vector: indices: must be unique")
-	}
-	return out, nil
-}
-
-func norm(v []float32) float64 {
-	sum := 0.0
-	for _, x := range v {
-		sum += float64(x) * float64(x)
-	}
-	return math.Sqrt(sum)
 }

@@ -54,7 +54,9 @@ func (s pointsService) Upsert(_ context.Context, req *qdrant.UpsertPoints) (*qdr
 	defer c.mu.Unlock()
 	for _, p := range points {
 		if old := c.points[p.key]; old == nil || req.GetUpdateFilter() == nil || let(old) {
-			c.put(p)
+			if err := c.put(p); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return completed(), nil
@@ -128,27 +130,24 @@ func (s pointsService) SetPayload(_ context.Context, req *qdrant.SetPayloadPoint
 		return nil, err
 	}
 	for some := range slices.Chunk(keys, payloadStep) {
-		c.setPayload(some, req.GetPayload())
+		if err := c.setPayload(some, req.GetPayload()); err != nil {
+			return nil, err
+		}
 	}
 	return completed(), nil
 }
 
-func (c *collection) setPayload(keys []string, payload map[string]*qdrant.Value) {
+func (c *collection) setPayload(keys []string, payload map[string]*qdrant.Value) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, key := range keys {
-		old := c.points[key]
-		if old == nil {
-			continue
+		if old := c.points[key]; old != nil {
+			if err := c.change(old, payload); err != nil {
+				return err
+			}
 		}
-		changed := *old
-		changed.payload = maps.Clone(old.payload)
-		if changed.payload == nil {
-			changed.payload = make(map[string]*qdrant.Value)
-		}
-		maps.Copy(changed.payload, payload)
-		c.put(&changed)
 	}
+	return nil
 }
 
 // UpdateVectors sets vectors of points that exist.
@@ -172,7 +171,9 @@ func (s pointsService) UpdateVectors(_ context.Context, req *qdrant.UpdatePointV
 		changed.dense, changed.sparse = maps.Clone(old.dense), maps.Clone(old.sparse)
 		maps.Copy(changed.dense, added.dense)
 		maps.Copy(changed.sparse, added.sparse)
-		c.put(&changed)
+		if err := c.put(&changed); err != nil {
+			return nil, err
+		}
 	}
 	return completed(), nil
 }

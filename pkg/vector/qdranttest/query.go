@@ -3,7 +3,6 @@ package qdranttest
 import (
 	"cmp"
 	"context"
-	"maps"
 	"math"
 	"slices"
 
@@ -26,11 +25,6 @@ const defaultLimit = 10
 
 // defaultRRF is the server's constant of reciprocal rank fusion, with ranks that begin at 0.
 const defaultRRF = 2
-
-type scored struct {
-	*point
-	score float32
-}
 
 // Query answers one query.
 func (s pointsService) Query(_ context.Context, req *qdrant.QueryPoints) (*qdrant.QueryResponse, error) {
@@ -77,6 +71,7 @@ func (c *collection) query(q *qdrant.QueryPoints) ([]*qdrant.ScoredPoint, error)
 	defer c.mu.RUnlock()
 	found, err := c.rank(leg{
 		query: q.GetQuery(), using: q.GetUsing(), filter: q.GetFilter(), params: q.GetParams(), prefetch: q.GetPrefetch(), threshold: q.ScoreThreshold,
+		limit: limit + q.GetOffset(),
 	})
 	if err != nil {
 		return nil, err
@@ -85,8 +80,7 @@ func (c *collection) query(q *qdrant.QueryPoints) ([]*qdrant.ScoredPoint, error)
 	found = found[:min(limit, uint64(len(found)))]
 	out := make([]*qdrant.ScoredPoint, len(found))
 	for i, f := range found {
-		r := f.retrieved(q.GetWithPayload(), q.GetWithVectors())
-		out[i] = &qdrant.ScoredPoint{Id: r.GetId(), Payload: r.GetPayload(), Vectors: r.GetVectors(), Score: f.score}
+		out[i] = f.answer(q.GetWithPayload(), q.GetWithVectors())
 	}
 	return out, nil
 }
@@ -99,6 +93,8 @@ type leg struct {
 	params    *qdrant.SearchParams
 	prefetch  []*qdrant.PrefetchQuery
 	threshold *float32
+	// limit is how many are wanted at most.
+	limit uint64
 }
 
 // rank returns what a leg finds, best first. The caller holds the lock.
@@ -115,7 +111,7 @@ func (c *collection) rank(l leg) ([]scored, error) {
 		if v.Fusion != qdrant.Fusion_RRF {
 			return nil, status.Error(codes.Unimplemented, "the stand-in fuses by reciprocal ranks only")
 		}
-		return c.fuse(l.prefetch, defaultRRF)
+		return c.fuse(l, defaultRRF)
 	case *qdrant.Query_Rrf:
 		if len(v.Rrf.GetWeights()) > 0 {
 			return nil, status.Error(codes.Unimplemented, "the stand-in fuses without weights only")
@@ -124,7 +120,7 @@ func (c *collection) rank(l leg) ([]scored, error) {
 		if v.Rrf.K == nil {
 			k = defaultRRF
 		}
-		return c.fuse(l.prefetch, k)
+		return c.fuse(l, k)
 	case *qdrant.Query_Nearest:
 		return c.nearest(l, v.Nearest)
 	}
@@ -139,16 +135,19 @@ func withScore(points []*point) []scored {
 	return out
 }
 
-func (c *collection) fuse(legs []*qdrant.PrefetchQuery, k uint32) ([]scored, error) {
+func (c *collection) fuse(l leg, k uint32) ([]scored, error) {
 	sums := make(map[string]*scored)
-	for _, p := range legs {
-		found, err := c.rank(leg{query: p.GetQuery(), using: p.GetUsing(), filter: p.GetFilter(), params: p.GetParams(), prefetch: p.GetPrefetch(), threshold: p.ScoreThreshold})
-		if err != nil {
-			return nil, err
-		}
+	for _, p := range l.prefetch {
 		limit := uint64(defaultLimit)
 		if p.Limit != nil {
 			limit = p.GetLimit()
+		}
+		found, err := c.rank(leg{
+			query: p.GetQuery(), using: p.GetUsing(), filter: p.GetFilter(), params: p.GetParams(), prefetch: p.GetPrefetch(),
+			threshold: p.ScoreThreshold, limit: limit,
+		})
+		if err != nil {
+			return nil, err
 		}
 		for rank, f := range found[:min(limit, uint64(len(found)))] {
 			if sums[f.key] == nil {
@@ -157,11 +156,11 @@ func (c *collection) fuse(legs []*qdrant.PrefetchQuery, k uint32) ([]scored, err
 			sums[f.key].score += 1 / (float32(rank) + float32(k))
 		}
 	}
-	out := make([]scored, 0, len(sums))
+	out := newBest(l.limit, nil)
 	for _, s := range sums {
-		out = append(out, *s)
+		out.offer(s.point, s.score)
 	}
-	return ordered(out, nil), nil
+	return out.ranked(), nil
 }
 
 func (c *collection) nearest(l leg, input *qdrant.VectorInput) ([]scored, error) {
@@ -186,44 +185,25 @@ func (c *collection) nearest(l leg, input *qdrant.VectorInput) ([]scored, error)
 	case corpus != nil && c.scopedIDF:
 		return nil, invalid("`idf` search param is only supported for sparse vectors with the IDF modifier")
 	}
-	found, err := c.matching(l.filter)
+	found, err := c.matches(l.filter)
 	if err != nil {
 		return nil, err
 	}
-	length := norm(dense.GetData())
-	var out []scored
-	for _, p := range found {
-		v, ok := p.dense[l.using]
-		if !ok {
-			continue
-		}
-		score := 0.0
-		for i, x := range dense.GetData() {
-			score += float64(x) * float64(v.values[i])
-		}
-		if params.GetDistance() == qdrant.Distance_Cosine && length > 0 && v.norm > 0 {
-			score /= length * v.norm
-		}
-		out = append(out, scored{point: p, score: float32(score)})
-	}
-	return ordered(out, l.threshold), nil
+	return c.nearestDense(l, dense.GetData(), params.GetDistance() == qdrant.Distance_Cosine, found), nil
 }
 
-// ordered sorts the best first. NaN counts as the best, as in the server.
-func ordered(found []scored, threshold *float32) []scored {
-	if threshold != nil {
-		found = slices.DeleteFunc(found, func(f scored) bool { return f.score < *threshold })
-	}
-	slices.SortFunc(found, func(a, b scored) int {
-		if nan := math.IsNaN(float64(a.score)); nan != math.IsNaN(float64(b.score)) {
-			if nan {
-				return -1
-			}
-			return 1
+func (c *collection) nearestDense(l leg, question []float32, cosine bool, among set) []scored {
+	vectors, length := c.dense[l.using], norm(question)
+	among.keep(vectors.present)
+	out := newBest(l.limit, l.threshold)
+	for slot := range among.all() {
+		score := dot(question, vectors.row(slot))
+		if norm := vectors.lengths[slot]; cosine && length > 0 && norm > 0 {
+			score = float32(float64(score) / (length * norm))
 		}
-		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.key, b.key))
-	})
-	return found
+		out.offer(c.slots[slot], score)
+	}
+	return out.ranked()
 }
 
 func (c *collection) nearestSparse(l leg, input *qdrant.SparseVector) ([]scored, error) {
@@ -240,71 +220,82 @@ func (c *collection) nearestSparse(l leg, input *qdrant.SparseVector) ([]scored,
 			return nil, err
 		}
 	}
-	found, err := c.matching(l.filter)
+	among, err := c.matches(l.filter)
 	if err != nil {
 		return nil, err
 	}
-	terms := slices.Sorted(maps.Keys(query)) // sums of floats depend on the order
-	var out []scored
-	for _, p := range found {
-		score, hit := float32(0), false
-		for _, term := range terms {
-			if v, ok := p.sparse[l.using][term]; ok {
-				score, hit = score+query[term]*v, true
+	scores, hits := make([]float32, len(c.slots)), make(set, len(among))
+	for i, term := range query.terms { // ascending: sums of floats depend on the order
+		for _, p := range c.sparse[l.using].lists[term] {
+			if among.has(p.slot) {
+				scores[p.slot] += query.values[i] * p.value
+				hits.add(p.slot)
 			}
 		}
-		if hit {
-			out = append(out, scored{point: p, score: score})
-		}
 	}
-	return ordered(out, l.threshold), nil
+	out := newBest(l.limit, l.threshold)
+	for slot := range hits.all() {
+		out.offer(c.slots[slot], scores[slot])
+	}
+	return out.ranked(), nil
 }
 
 // weigh multiplies the query's values by their IDF: over the query's corpus
 // where it names one and the release knows of it, else over all points, those
 // deleted lately included.
-func (c *collection) weigh(query map[uint32]float32, l leg) error {
+func (c *collection) weigh(query sparseVector, l leg) error {
 	corpus, err := corpusOf(l.params)
 	if err != nil {
 		return err
 	}
-	var population []map[uint32]float32
-	if corpus != nil && c.scopedIDF {
-		if err := c.checkFilter(corpus, c.limits.UnindexedFilteringRetrieve); err != nil {
-			return err
-		}
-		found, err := c.matching(corpus)
-		if err != nil {
-			return err
-		}
-		for _, p := range found {
-			if v, ok := p.sparse[l.using]; ok {
-				population = append(population, v)
-			}
-		}
-	} else {
-		for _, p := range c.points {
-			if v := p.sparse[l.using]; len(v) > 0 {
-				population = append(population, v)
-			}
-		}
-		for _, p := range c.ghosts {
-			if v := p.sparse[l.using]; len(v) > 0 {
-				population = append(population, v)
-			}
-		}
+	vectors := c.sparse[l.using]
+	if corpus == nil || !c.scopedIDF {
+		c.weighOverAll(query, l.using)
+		return nil
 	}
-	for term, weight := range query {
+	if err := c.checkFilter(corpus, c.limits.UnindexedFilteringRetrieve); err != nil {
+		return err
+	}
+	population, err := c.matches(corpus)
+	if err != nil {
+		return err
+	}
+	population.keep(vectors.present)
+	n := population.size()
+	for i, term := range query.terms {
 		holding := 0
-		for _, v := range population {
-			if _, ok := v[term]; ok {
+		for _, p := range vectors.lists[term] {
+			if population.has(p.slot) {
 				holding++
 			}
 		}
-		n, f := float64(len(population)), float64(holding)
-		query[term] = weight * float32(math.Log((n-f+0.5)/(f+0.5)+1))
+		query.values[i] *= idf(n, holding)
 	}
 	return nil
+}
+
+func (c *collection) weighOverAll(query sparseVector, using string) {
+	vectors := c.sparse[using]
+	n := vectors.filled.size()
+	for _, p := range c.ghosts {
+		if len(p.sparse[using].terms) > 0 {
+			n++
+		}
+	}
+	for i, term := range query.terms {
+		holding := len(vectors.lists[term])
+		for _, p := range c.ghosts {
+			if p.sparse[using].has(term) {
+				holding++
+			}
+		}
+		query.values[i] *= idf(n, holding)
+	}
+}
+
+func idf(population, holding int) float32 {
+	n, f := float64(population), float64(holding)
+	return float32(math.Log((n-f+0.5)/(f+0.5) + 1))
 }
 
 // corpusOf returns the filter that defines the population of IDF, nil for the whole collection.
@@ -345,49 +336,4 @@ func field(message []byte, number protowire.Number) ([]byte, bool) {
 		message = message[size:]
 	}
 	return nil, false
-}
-
-// retrieved returns the point as an answer has it.
-func (p *point) retrieved(payload *qdrant.WithPayloadSelector, vectors *qdrant.WithVectorsSelector) *qdrant.RetrievedPoint {
-	out := &qdrant.RetrievedPoint{Id: p.id}
-	switch v := payload.GetSelectorOptions().(type) {
-	case *qdrant.WithPayloadSelector_Enable:
-		if v.Enable {
-			out.Payload = p.payload
-		}
-	case *qdrant.WithPayloadSelector_Include:
-		out.Payload = make(map[string]*qdrant.Value)
-		for _, key := range v.Include.GetFields() {
-			if value, ok := p.payload[key]; ok {
-				out.Payload[key] = value
-			}
-		}
-	}
-	if vectors.GetEnable() || vectors.GetInclude() != nil {
-		out.Vectors = p.vectors(vectors)
-	}
-	return out
-}
-
-func (p *point) vectors(selector *qdrant.WithVectorsSelector) *qdrant.VectorsOutput {
-	wanted := func(name string) bool {
-		return selector.GetEnable() || slices.Contains(selector.GetInclude().GetNames(), name)
-	}
-	named := make(map[string]*qdrant.VectorOutput)
-	for name, v := range p.dense {
-		if wanted(name) {
-			named[name] = &qdrant.VectorOutput{Vector: &qdrant.VectorOutput_Dense{Dense: &qdrant.DenseVector{Data: v.values}}}
-		}
-	}
-	for name, v := range p.sparse {
-		if !wanted(name) {
-			continue
-		}
-		sparse := &qdrant.SparseVector{}
-		for term, value := range v {
-			sparse.Indices, sparse.Values = append(sparse.Indices, term), append(sparse.Values, value)
-		}
-		named[name] = &qdrant.VectorOutput{Vector: &qdrant.VectorOutput_Sparse{Sparse: sparse}}
-	}
-	return &qdrant.VectorsOutput{VectorsOptions: &qdrant.VectorsOutput_Vectors{Vectors: &qdrant.NamedVectorsOutput{Vectors: named}}}
 }
