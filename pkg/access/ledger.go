@@ -3,6 +3,8 @@ package access
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/ragbus/ragbus/pkg/fault"
@@ -48,18 +50,61 @@ func nextDay(now time.Time) time.Duration {
 	return now.Truncate(24 * time.Hour).Add(24 * time.Hour).Sub(now)
 }
 
+const (
+	// sweepEvery is how often single charges that no longer matter are forgotten.
+	sweepEvery = time.Hour
+	// chargesKept is for how long they matter: no question is redelivered that is older.
+	chargesKept = 48 * time.Hour
+	sweepBatch  = 1000
+	// sweepTimeout bounds one batch.
+	sweepTimeout = 30 * time.Second
+)
+
 // Quota refuses questions of accounts that have spent their day's tokens.
 type Quota struct {
 	ledger Ledger
+	log    *slog.Logger
 	now    func() time.Time
 }
 
-// NewQuota returns a Quota on a ledger; now is the clock, nil for the system's.
-func NewQuota(l Ledger, now func() time.Time) *Quota {
+// NewQuota returns a Quota on a ledger. Log may be nil; now is the clock, nil
+// for the system's.
+func NewQuota(l Ledger, log *slog.Logger, now func() time.Time) *Quota {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	if now == nil {
 		now = time.Now
 	}
-	return &Quota{ledger: l, now: now}
+	return &Quota{ledger: l, log: log, now: now}
+}
+
+// Run forgets single charges of days that are over, about every hour, until
+// ctx ends. Any number of processes may do it.
+func (q *Quota) Run(ctx context.Context) error {
+	for {
+		wait := time.NewTimer(sweepEvery/2 + rand.N(sweepEvery)) //nolint:gosec // a pause
+		select {
+		case <-wait.C:
+			if err := q.sweep(ctx); err != nil && ctx.Err() == nil {
+				q.log.WarnContext(ctx, "old charges of tokens could not be forgotten", "error", err)
+			}
+		case <-ctx.Done():
+			wait.Stop()
+			return nil
+		}
+	}
+}
+
+func (q *Quota) sweep(ctx context.Context) error {
+	for {
+		batch, cancel := context.WithTimeout(ctx, sweepTimeout)
+		n, err := q.ledger.SweepCharges(batch, q.now().Add(-chargesKept), sweepBatch)
+		cancel()
+		if err != nil || n < sweepBatch {
+			return err
+		}
+	}
 }
 
 // Check returns what is left of an identity's tokens for today. With nothing

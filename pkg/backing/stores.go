@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ragbus/ragbus/pkg/access/sqlaccess"
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/catalog/sqlcatalog"
 	"github.com/ragbus/ragbus/pkg/config"
@@ -19,7 +20,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/sqldb"
 )
 
-// Database names the record of documents and conversations.
+// Database names the record of documents, conversations and API keys.
 type Database struct {
 	// URL is a Postgres URL; its parameters are described in docs/operations.md.
 	URL config.Secret `env:"RAGBUS_DATABASE_URL"`
@@ -37,6 +38,8 @@ func (c Database) Missing() error {
 type Records struct {
 	Catalog       *sqlcatalog.Store
 	Conversations *sqlconversation.Store
+	// Access holds API keys, and what was spent under them.
+	Access *sqlaccess.Store
 }
 
 // OpenRecords opens the database that is named, or else the one at the URL
@@ -63,7 +66,11 @@ func OpenRecords(ctx context.Context, h Host, c Database, otherwise string) (Rec
 	if err != nil {
 		return Records{}, err
 	}
-	return Records{Catalog: documents, Conversations: chats}, nil
+	keys, err := sqlaccess.Open(ctx, db)
+	if err != nil {
+		return Records{}, err
+	}
+	return Records{Catalog: documents, Conversations: chats, Access: keys}, nil
 }
 
 // Blobs names the object store of documents' bytes.

@@ -117,7 +117,7 @@ func service(dir string) string {
 
 // adapters are the packages behind ports: only those that compose know them.
 var adapters = []string{
-	"pkg/catalog/sqlcatalog", "pkg/conversation/sqlconversation",
+	"pkg/catalog/sqlcatalog", "pkg/conversation/sqlconversation", "pkg/access/sqlaccess", "pkg/access/jwtauth",
 	"pkg/vector/embeddedvector", "pkg/vector/qdrantvector",
 	"pkg/embed/minilm", "pkg/embed/genaiembed", "pkg/embed/openaiembed", "pkg/embed/cohereembed",
 	"pkg/llm/genaillm", "pkg/llm/openaillm", "pkg/llm/anthropicllm",
