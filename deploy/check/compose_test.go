@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -90,6 +91,38 @@ func TestComposeSetsWhatTheProgramsKnow(t *testing.T) {
 	}
 }
 
+// TestUsersOfNATSAreThoseOfTheProduct: what a service is allowed is described in one place.
+func TestUsersOfNATSAreThoseOfTheProduct(t *testing.T) {
+	t.Parallel()
+	const path = "../compose/nats.conf"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(string(text), "authorization {")
+	var users strings.Builder
+	for _, a := range broker.Accesses() {
+		if a.Name == broker.AccessGateway {
+			a = a.WithTopology() // RAGBUS_TOPOLOGY_MODE=apply
+		}
+		users.WriteString(a.User("$NATS_" + strings.ToUpper(a.Name) + "_PASSWORD"))
+	}
+	want := head + "authorization {\n  users: [\n" + indent(users.String(), "    ") + "  ]\n}\n"
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, string(text)); diff != "" {
+		t.Errorf("%s is not what access.go says (go test -run NATS -update):\n%s", path, diff)
+	}
+}
+
+func indent(text, by string) string {
+	return by + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n"+by) + "\n"
+}
+
 // TestUsersOfNATSMayDoTheirOwnWorkOnly runs the server of compose.yaml.
 func TestUsersOfNATSMayDoTheirOwnWorkOnly(t *testing.T) { //nolint:paralleltest // it sets the environment
 	for _, s := range services() {
@@ -120,6 +153,9 @@ func TestUsersOfNATSMayDoTheirOwnWorkOnly(t *testing.T) { //nolint:paralleltest 
 		return conn
 	}
 	topology := broker.NewTopology(broker.TopologyConfig{})
+	if err := broker.AccessOf("gateway").WithTopology().Check(t.Context(), connect("gateway").NATS()); err != nil {
+		t.Errorf("the gateway would not start: %v", err)
+	}
 	if err := broker.Ensure(t.Context(), connect("gateway").JetStream(), topology); err != nil {
 		t.Fatalf("the gateway may not make the streams: %v", err)
 	}
@@ -129,6 +165,10 @@ func TestUsersOfNATSMayDoTheirOwnWorkOnly(t *testing.T) { //nolint:paralleltest 
 	}
 	for user, own := range owns {
 		conn := connect(user)
+		// What a service asks at its start.
+		if err := broker.AccessOf(user).Check(t.Context(), conn.NATS()); err != nil {
+			t.Errorf("%s would not start: %v", user, err)
+		}
 		if err := errors.Join(conn.Ready(t.Context()), broker.Verify(t.Context(), conn.JetStream(), topology)); err != nil {
 			t.Errorf("%s may not look: %v", user, err)
 		}

@@ -124,6 +124,12 @@ var adapters = []string{
 	"pkg/blob/cloudblob", "pkg/blob/natsblob",
 }
 
+// tooLarge are packages that cost every program that links them more than what
+// they are used for, and why.
+var tooLarge = map[string]string{
+	"github.com/openai/openai-go/v3": "its package init keeps 20 MB of other APIs in the binary; packages/ssestream does not",
+}
+
 func TestLayers(t *testing.T) {
 	t.Parallel()
 	foundation := map[string][]string{
@@ -132,6 +138,11 @@ func TestLayers(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range sources(t) {
 		seen[s.dir] = true
+		for _, imported := range s.foreign {
+			if why := tooLarge[imported]; why != "" {
+				t.Errorf("%s imports %s: %s", s.name, imported, why)
+			}
+		}
 		for _, imported := range s.ours {
 			refuse := func(why string) { t.Errorf("%s imports %s: %s", s.name, imported, why) }
 			if under(s.dir, "pkg") && !under(imported, "pkg") {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,22 +103,14 @@ func (r *replicas) describeParts(t *testing.T) {
 // natsConfig is what an operator writes: a user for each service with what it
 // is allowed, and one that makes the streams.
 func natsConfig(at, dir string, services []broker.Access) string {
-	subjects := func(grants []broker.Grant) string {
-		var lines []string
-		for _, g := range grants {
-			lines = append(lines, fmt.Sprintf("        %q", g.Subject))
-		}
-		return strings.Join(lines, "\n")
-	}
 	var users strings.Builder
 	for _, a := range services {
 		if a.Name == broker.AccessGateway || a.Name == broker.AccessIngestor {
 			a = a.WithObjectStore(bucket, false)
 		}
-		fmt.Fprintf(&users, "    { user: %q, password: %q, permissions: {\n      publish: { allow: [\n%s\n      ] }\n      subscribe: { allow: [\n%s\n      ] }\n      allow_responses: %t\n    } }\n",
-			a.Name, password, subjects(a.Publish), subjects(a.Subscribe), a.Respond)
+		users.WriteString(a.User(strconv.Quote(password)))
 	}
-	return fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\nauthorization {\n  users: [\n    { user: %q, password: %q }\n%s  ]\n}\n", at, dir, adminName, password, &users)
+	return fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\nauthorization {\n  users: [\n{ user: %q, password: %q }\n%s  ]\n}\n", at, dir, adminName, password, &users)
 }
 
 // silenced is the access of a generator whose operator forgot that it answers.
