@@ -20,6 +20,7 @@ type Store interface {
 	catalog.Store
 	catalog.VectorCache
 	catalog.Walker
+	catalog.Sweeper
 }
 
 // Open returns a Store on an empty database, which ends with the test.
@@ -40,6 +41,8 @@ func Run(t *testing.T, open Open) {
 		"Vectors":   vectorCases(),
 		"Sweep":     sweepCases(),
 		"Walk":      walkCases(),
+		"Sweeper":   sweeperCases(),
+		"Reopen":    reopenCases(),
 		"Together":  raceCases(),
 		"Any order": modelCases(),
 	})

@@ -47,6 +47,11 @@ func (s *Store) Accept(ctx context.Context, u catalog.Upload) (corpus.Document, 
 				return err
 			}
 		}
+		if outcome == catalog.Changed {
+			if err := note(ctx, tx, r); err != nil {
+				return err
+			}
+		}
 		if _, err := tx.Exec(ctx, insertBlob, u.Tenant, u.ID, u.BlobKey); err != nil {
 			return fmt.Errorf("record blob: %w", err)
 		}

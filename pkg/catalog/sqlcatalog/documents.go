@@ -200,6 +200,9 @@ func (s *Store) Patch(ctx context.Context, scope corpus.Scope, id string, p cata
 		if err := s.save(ctx, tx, r); err != nil {
 			return err
 		}
+		if err := note(ctx, tx, r); err != nil {
+			return err
+		}
 		return savePrincipals(ctx, tx, r)
 	})
 }

@@ -117,31 +117,36 @@ const (
 func (s *Store) Stalled(ctx context.Context, before time.Time, limit int) ([]corpus.Document, error) {
 	var docs []corpus.Document
 	// Sweepers take turns, so that each gets other documents.
-	err := s.db.AllTenants().Alone("sweep", "").Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		docs = nil
-		var stalled []*row
-		err := tx.Each(ctx, selectStalled, []any{before.UnixMicro(), clampLimit(limit)}, func(scan func(...any) error) error {
-			r, err := scanRow(scan)
-			stalled = append(stalled, r)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		now := s.now().UnixMicro()
-		for _, r := range stalled {
-			// Whoever touches it first has it.
-			n, err := tx.Exec(ctx, touchStalled, r.Tenant, r.ID, r.movedAt, max(now, r.movedAt+1))
-			if err != nil {
-				return fmt.Errorf("touch stalled document: %w", err)
-			}
-			if n == 1 {
-				docs = append(docs, r.Document)
-			}
-		}
-		return nil
+	err := s.db.AllTenants().Alone("sweep", "").Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		docs, err = s.stalled(ctx, tx, before, limit)
+		return err
 	})
 	return docs, wrap("find stalled documents", err)
+}
+
+func (s *Store) stalled(ctx context.Context, tx *sqldb.Tx, before time.Time, limit int) ([]corpus.Document, error) {
+	var stalled []*row
+	err := tx.Each(ctx, selectStalled, []any{before.UnixMicro(), clampLimit(limit)}, func(scan func(...any) error) error {
+		r, err := scanRow(scan)
+		stalled = append(stalled, r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var docs []corpus.Document
+	now := s.now().UnixMicro()
+	for _, r := range stalled {
+		// Whoever touches it first has it.
+		n, err := tx.Exec(ctx, touchStalled, r.Tenant, r.ID, r.movedAt, max(now, r.movedAt+1))
+		if err != nil {
+			return nil, fmt.Errorf("touch stalled document: %w", err)
+		}
+		if n == 1 {
+			docs = append(docs, r.Document)
+		}
+	}
+	return docs, nil
 }
 
 const (

@@ -17,7 +17,7 @@ func TestRowLevelSecurityPartsTenants(t *testing.T) {
 	for _, tenant := range []string{"acme", "other"} {
 		fillTables(t, s, tenant)
 	}
-	want := "batches chunks document_blobs document_principals documents vector_uses vectors"
+	want := "attribute_changes batches chunks document_blobs document_principals documents suspects vector_uses vectors"
 	if tables := strings.Join(postgrestest.CheckTables(t, url), " "); tables != want {
 		t.Errorf("tables with tenants: %s", tables)
 	}
@@ -31,6 +31,8 @@ func TestRowLevelSecurityPartsTenants(t *testing.T) {
 		"chunks":              "insert into chunks values ('other', 'd', 'v', 0, 1, 1, 1, '', '')",
 		"batches":             "insert into batches values ('other', 'd', 9, 9, 9, 9, 0)",
 		"vectors":             "insert into vectors values ('other', 'p', 'h', '')",
+		"attribute_changes":   "insert into attribute_changes values ('other', 'd2', 1, 1)",
+		"suspects":            "insert into suspects values ('blob', 'other', 'd', 1)",
 		"vector_uses":         "insert into vector_uses values ('other', 'd', 'p', 'h', 1)",
 	} {
 		postgrestest.CheckWall(t, url, table, "acme", insert)
@@ -56,6 +58,17 @@ func fillTables(t *testing.T, s *sqlcatalog.Store, tenant string) {
 		t.Fatal(err)
 	}
 	if err := s.PutVectors(t.Context(), ref, "profile", map[string][]float32{"hash": {1}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Suspect(t.Context(), 1, catalog.OrphanBlob, []catalog.Suspect{{Tenant: tenant, Name: "key"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	system, err := corpus.SystemScope(tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	title := "Another"
+	if _, err := s.Patch(t.Context(), system, "d", catalog.Patch{Title: &title}); err != nil {
 		t.Fatal(err)
 	}
 }
