@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/conversation"
 	"github.com/ragbus/ragbus/pkg/event"
 	"github.com/ragbus/ragbus/pkg/fault"
@@ -21,6 +22,10 @@ type delivery = worker.Delivery[event.ChatRetrieved]
 // answer handles one question.
 func (s *Service) answer(ctx context.Context, d delivery) ([]event.Event, error) {
 	begun := time.Now()
+	// Before anything is done for it, or told to anybody.
+	if err := s.signer.VerifyAsked(d.Event, d.Data.Asked); err != nil {
+		return nil, err
+	}
 	if !d.Event.Deadline.IsZero() && !begun.Before(d.Event.Deadline) {
 		return nil, fault.Permanentf("deadline_exceeded", "the question was not answered before its deadline")
 	}
@@ -40,7 +45,7 @@ func (s *Service) answer(ctx context.Context, d delivery) ([]event.Event, error)
 	case err != nil:
 		return nil, fmt.Errorf("read the turn: %w", err)
 	case turn.Answer.Status.Terminal():
-		return s.close(d, speaker, turn.Answer, false)
+		return s.close(ctx, d, speaker, turn.Answer, false)
 	}
 
 	watched, stop := s.cancels.Watch(ctx, asked.ID)
@@ -61,7 +66,7 @@ func (s *Service) answer(ctx context.Context, d delivery) ([]event.Event, error)
 		return nil, err
 	}
 	same := stored.Answer == a.Answer && stored.Status == a.Status
-	return s.close(d, speaker, stored, same && !out.replaced)
+	return s.close(ctx, d, speaker, stored, same && !out.replaced)
 }
 
 func (s *Service) caller(d delivery) conversation.Caller {
@@ -73,8 +78,9 @@ func (s *Service) gone(speaker *speaker, err error) error {
 	return speaker.fail(problemOf(err))
 }
 
-// close sends the end of a stored answer and returns the fact that follows.
-func (s *Service) close(d delivery, speaker *speaker, a conversation.Answer, asSaid bool) ([]event.Event, error) {
+// close sends the end of a stored answer, charges what it cost, and returns
+// the fact that follows. Repeating it charges nothing again.
+func (s *Service) close(ctx context.Context, d delivery, speaker *speaker, a conversation.Answer, asSaid bool) ([]event.Event, error) {
 	var err error
 	if a.Status == conversation.Failed && a.Error != nil {
 		err = speaker.fail(*a.Error)
@@ -84,7 +90,28 @@ func (s *Service) close(d delivery, speaker *speaker, a conversation.Answer, asS
 	if err != nil {
 		return nil, fmt.Errorf("end the answer: %w", err)
 	}
+	if err := s.charge(ctx, d, a); err != nil {
+		return nil, err
+	}
 	return []event.Event{s.fact(d, a)}, nil
+}
+
+// charge counts the tokens of a stored answer for its asker, also when the
+// work's own context has ended: they were paid for.
+func (s *Service) charge(ctx context.Context, d delivery, a conversation.Answer) error {
+	asked := &d.Data.Asked
+	if s.ledger == nil || asked.Account == "" || a.Usage.TotalTokens <= 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	defer cancel()
+	err := s.ledger.Charge(ctx, access.Charge{
+		Tenant: d.Event.Tenant, Account: asked.Account, Request: asked.ID, Tokens: int64(a.Usage.TotalTokens), At: asked.AskedAt,
+	})
+	if err != nil {
+		return fmt.Errorf("charge the answer: %w", err)
+	}
+	return nil
 }
 
 // fact is the event that a question has its answer. Its id is the
@@ -177,6 +204,10 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // bury gives a question that cannot be answered its terminal answer. When
 // another attempt had stored one meanwhile, that one is told.
 func (s *Service) bury(ctx context.Context, d delivery, b worker.Burial) ([]event.Event, error) {
+	// Whatever it was given up for: what nobody vouches for is told nobody.
+	if s.signer.VerifyAsked(d.Event, d.Data.Asked) != nil {
+		return nil, nil //nolint:nilerr // the letter says why
+	}
 	a := s.compose(d, outcome{status: conversation.Failed}, time.Now(), time.Time{})
 	problem := conversation.Problem{Code: b.Code, Message: b.Message}
 	a.Error = &problem

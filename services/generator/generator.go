@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/conversation"
 	"github.com/ragbus/ragbus/pkg/embed"
@@ -50,6 +51,10 @@ type Deps struct {
 	// where words do not decide, and the extractive writer judges by the
 	// passages' cosines when it knows the model; nil leaves both to words.
 	Embedder embed.Embedder
+	// Signer verifies that questions come from a gateway; nil takes those that nobody signed.
+	Signer *access.Signer
+	// Ledger counts the tokens of those who have a limit; nil counts nothing.
+	Ledger access.Ledger
 	// Log receives lifecycle, retries and burials, never content; nil discards them.
 	Log      *slog.Logger
 	Observer worker.Observer
@@ -66,6 +71,8 @@ type Service struct {
 	checker  *answer.Checker
 	extract  *extractive.Writer
 	fallback bool
+	signer   *access.Signer
+	ledger   access.Ledger
 	log      *slog.Logger
 	worker   *worker.Worker
 }
@@ -101,6 +108,7 @@ func newService(cfg Config, deps Deps) *Service {
 	s := &Service{
 		cfg: cfg, store: deps.Conversations, model: deps.Model, frames: deps.NATS, cancels: reply.NewCancelListener(deps.NATS),
 		checker: answer.NewChecker(analyzer, deps.Embedder), extract: extractive.New(analyzer, dense), fallback: deps.Fallback, log: deps.Log,
+		signer: deps.Signer, ledger: deps.Ledger,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/conversation"
@@ -94,7 +95,9 @@ type Deps struct {
 	Index         vector.Store
 	Embedder      embed.Embedder
 	// Rewriter is the model that makes follow-ups stand alone; without it rules do.
-	Rewriter  llm.Model
+	Rewriter llm.Model
+	// Signer verifies that questions and searches come from a gateway; nil takes those that nobody signed.
+	Signer    *access.Signer
 	Observer  worker.Observer
 	Tracer    trace.Tracer
 	Publisher worker.Publisher
@@ -148,6 +151,10 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) asked(ctx context.Context, d worker.Delivery[event.ChatAsked]) ([]event.Event, error) {
 	started := time.Now()
 	asked := d.Data
+	// Before anything is done for it, or told to anybody.
+	if err := s.deps.Signer.VerifyAsked(d.Event, asked); err != nil {
+		return nil, err
+	}
 	scope, err := corpus.NewScope(d.Event.Tenant, asked.Principals...)
 	if err != nil {
 		return nil, err
@@ -183,7 +190,7 @@ func (s *Service) asked(ctx context.Context, d worker.Delivery[event.ChatAsked])
 // history returns the turns before this one, oldest first.
 func (s *Service) history(ctx context.Context, d worker.Delivery[event.ChatAsked]) ([]event.Turn, error) {
 	if !d.Data.Followup {
-		return nil, nil
+		return nil, nil //nolint:nilerr // the letter says why
 	}
 	caller := conversation.Caller{Tenant: d.Event.Tenant, Owner: d.Data.Owner}
 	turns, err := s.deps.Conversations.History(ctx, caller, d.Data.ConversationID, d.Data.ID, historyTurns)
@@ -200,6 +207,10 @@ func (s *Service) history(ctx context.Context, d worker.Delivery[event.ChatAsked
 // buried ends a question that was given up: its asker must not wait for the deadline.
 func (s *Service) buried(ctx context.Context, d worker.Delivery[event.ChatAsked], b worker.Burial) ([]event.Event, error) {
 	asked := d.Data
+	// Whatever it was given up for: what nobody vouches for is told nobody.
+	if s.deps.Signer.VerifyAsked(d.Event, asked) != nil {
+		return nil, nil //nolint:nilerr // the letter says why
+	}
 	caller := conversation.Caller{Tenant: d.Event.Tenant, Owner: asked.Owner}
 	problem := conversation.Problem{Code: b.Code, Message: b.Message}
 	answer, err := s.deps.Conversations.Finish(ctx, caller, conversation.Answer{

@@ -73,6 +73,10 @@ func (s *Service) search(ctx context.Context, m *nats.Msg) (out event.SearchResu
 	if err := json.Unmarshal(m.Data, &q); err != nil {
 		return failed(fault.Invalidf("invalid_search", "the request is not a search"))
 	}
+	if err := s.deps.Signer.VerifySearch(q); err != nil {
+		s.log.WarnContext(ctx, "a search was refused", "error", err)
+		return failed(err)
+	}
 	if q.Deadline.IsZero() {
 		q.Deadline = started.Add(searchTimeout)
 	}
