@@ -12,8 +12,8 @@ import (
 // must write nothing more.
 var ErrFenced = errors.New("catalog: another sweeper has taken over")
 
-// Fence is the number under which a sweeper writes. Who takes over has a
-// greater one, and once that was seen, those that are smaller are refused.
+// Fence is the number under which a sweeper writes. Whoever takes over takes a
+// greater one, and from then on those that are smaller are refused.
 type Fence int64
 
 // Change is a change of what filters read of a document, of which nobody has
@@ -52,9 +52,11 @@ type Holding struct {
 
 // Sweeper is the part of the record that puts right what was interrupted.
 //
-// Methods that take a Fence do all that they do only as long as no greater
-// one was seen, and in one step with looking; ErrFenced otherwise.
+// Methods that take a Fence do all that they do only as long as nobody has
+// taken another, and in one step with looking; ErrFenced otherwise.
 type Sweeper interface {
+	// TakeFence returns a fence greater than all before, and refuses those from now on.
+	TakeFence(ctx context.Context) (Fence, error)
 	// Claim is [Store.Stalled] behind a fence.
 	Claim(ctx context.Context, fence Fence, before time.Time, limit int) ([]corpus.Document, error)
 	// Unconfirmed returns up to limit changes that were made, or returned here

@@ -2,6 +2,7 @@ package catalogtest
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,6 +15,15 @@ func wantFenced(t *testing.T, what string, err error) {
 	if !errors.Is(err, catalog.ErrFenced) {
 		t.Errorf("%s: %v, want ErrFenced", what, err)
 	}
+}
+
+func (f *fixture) fence(t *testing.T) catalog.Fence {
+	t.Helper()
+	fence, err := f.TakeFence(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fence
 }
 
 // unconfirmed returns the ids of changes that are not confirmed, of all times.
@@ -30,44 +40,58 @@ func sweeperCases() map[string]func(*testing.T, *fixture) {
 	return map[string]func(*testing.T, *fixture){
 		"a sweeper whose place was taken does nothing more": func(t *testing.T, f *fixture) {
 			doc := f.accept(t, upload("d", "one"), catalog.Created)
-			if docs, err := f.Claim(t.Context(), 7, time.Time{}, 10); err != nil || len(docs) != 0 {
+			old := f.fence(t)
+			if docs, err := f.Claim(t.Context(), old, time.Time{}, 10); err != nil || len(docs) != 0 {
 				t.Fatalf("the first: %v, %v", docs, err)
 			}
-			if err := f.SetPlace(t.Context(), 9, "blobs", "here"); err != nil {
+			if err := f.SetPlace(t.Context(), old, "blobs", "here"); err != nil {
 				t.Fatal(err)
 			}
-			_, err := f.Claim(t.Context(), 7, later(), 10)
+			now := f.fence(t)
+			_, err := f.Claim(t.Context(), old, later(), 10)
 			wantFenced(t, "Claim", err)
-			_, err = f.Unconfirmed(t.Context(), 8, later(), 10)
+			_, err = f.Unconfirmed(t.Context(), old, later(), 10)
 			wantFenced(t, "Unconfirmed", err)
-			_, err = f.Suspect(t.Context(), 8, catalog.OrphanBlob, []catalog.Suspect{{tenant, "key"}}, nil)
+			_, err = f.Suspect(t.Context(), old, catalog.OrphanBlob, []catalog.Suspect{{Tenant: tenant, Name: "key"}}, nil)
 			wantFenced(t, "Suspect", err)
-			_, err = f.Place(t.Context(), 8, "blobs")
+			_, err = f.Place(t.Context(), old, "blobs")
 			wantFenced(t, "Place", err)
-			wantFenced(t, "SetPlace", f.SetPlace(t.Context(), 8, "blobs", "there"))
-			docs, err := f.Claim(t.Context(), 9, later(), 10)
+			wantFenced(t, "SetPlace", f.SetPlace(t.Context(), old, "blobs", "there"))
+			_, err = f.Claim(t.Context(), now+1, later(), 10)
+			wantFenced(t, "a fence that nobody took", err)
+			docs, err := f.Claim(t.Context(), now, later(), 10)
 			if err != nil || ids(docs) != doc.ID {
 				t.Errorf("the one that took over: %s, %v", ids(docs), err)
 			}
-			if place, err := f.Place(t.Context(), 10, "blobs"); err != nil || place != "here" {
+			if place, err := f.Place(t.Context(), now, "blobs"); err != nil || place != "here" {
 				t.Errorf("it goes on from %q, %v", place, err)
 			}
 		},
+		"every fence is greater than those before": func(t *testing.T, f *fixture) {
+			fences := make([]catalog.Fence, racers)
+			race(func(i int) { fences[i], _ = f.TakeFence(t.Context()) })
+			slices.Sort(fences)
+			if len(slices.Compact(slices.Clone(fences))) != racers || fences[0] < 1 || f.fence(t) <= fences[racers-1] {
+				t.Errorf("got %v", fences)
+			}
+		},
 		"walks have places of their own": func(t *testing.T, f *fixture) {
+			fence := f.fence(t)
 			for walk, place := range map[string]string{"a": "1", "fence": "2"} {
-				if err := f.SetPlace(t.Context(), 1, walk, place); err != nil {
+				if err := f.SetPlace(t.Context(), fence, walk, place); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for walk, want := range map[string]string{"a": "1", "fence": "2", "new": ""} {
-				if place, err := f.Place(t.Context(), 1, walk); err != nil || place != want {
+				if place, err := f.Place(t.Context(), fence, walk); err != nil || place != want {
 					t.Errorf("%s: %q, %v", walk, place, err)
 				}
 			}
 		},
 		"a change is unconfirmed until the index has it": func(t *testing.T, f *fixture) {
+			fence := f.fence(t)
 			f.reach(t, "d", corpus.Indexed)
-			if changes := f.unconfirmed(t, 1); len(changes) != 0 {
+			if changes := f.unconfirmed(t, fence); len(changes) != 0 {
 				t.Errorf("without a change: %v", changes)
 			}
 			acl := []string{"crew"}
@@ -77,8 +101,8 @@ func sweeperCases() map[string]func(*testing.T, *fixture) {
 			}
 			first := doc.UpdatedAt.UnixMicro()
 			before := later()
-			wantEqual(t, "after a patch", f.unconfirmed(t, 1), []catalog.Change{{Tenant: tenant, ID: "d", Revision: first}})
-			if again, err := f.Unconfirmed(t.Context(), 1, before, 10); err != nil || len(again) != 0 {
+			wantEqual(t, "after a patch", f.unconfirmed(t, fence), []catalog.Change{{Tenant: tenant, ID: "d", Revision: first}})
+			if again, err := f.Unconfirmed(t.Context(), fence, before, 10); err != nil || len(again) != 0 {
 				t.Errorf("within the same lease: %v, %v", again, err)
 			}
 			u := upload("d", "one")
@@ -87,32 +111,33 @@ func sweeperCases() map[string]func(*testing.T, *fixture) {
 			if err := f.Confirm(t.Context(), tenant, "d", first); err != nil {
 				t.Fatal(err)
 			}
-			wantEqual(t, "after a later change", f.unconfirmed(t, 1), []catalog.Change{{Tenant: tenant, ID: "d", Revision: second}})
+			wantEqual(t, "after a later change", f.unconfirmed(t, fence), []catalog.Change{{Tenant: tenant, ID: "d", Revision: second}})
 			for range 2 {
 				if err := f.Confirm(t.Context(), tenant, "d", second); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if changes := f.unconfirmed(t, 1); len(changes) != 0 {
+			if changes := f.unconfirmed(t, fence); len(changes) != 0 {
 				t.Errorf("confirmed: %v", changes)
 			}
 		},
 		"suspects are remembered since they were first seen": func(t *testing.T, f *fixture) {
-			blobs := []catalog.Suspect{{tenant, "a"}, {"other", "a"}}
-			first, err := f.Suspect(t.Context(), 1, catalog.OrphanBlob, blobs, nil)
+			fence := f.fence(t)
+			blobs := []catalog.Suspect{{Tenant: tenant, Name: "a"}, {Tenant: "other", Name: "a"}}
+			first, err := f.Suspect(t.Context(), fence, catalog.OrphanBlob, blobs, nil)
 			if err != nil || len(first) != 2 || time.Since(first[0]) > time.Minute {
 				t.Fatalf("%v, %v", first, err)
 			}
 			later()
-			again, err := f.Suspect(t.Context(), 1, catalog.OrphanBlob, blobs[:1], blobs[1:])
+			again, err := f.Suspect(t.Context(), fence, catalog.OrphanBlob, blobs[:1], blobs[1:])
 			if err != nil || !again[0].Equal(first[0]) {
 				t.Errorf("seen again: since %v, not %v; %v", again, first[0], err)
 			}
-			both, err := f.Suspect(t.Context(), 1, catalog.OrphanBlob, blobs, nil)
+			both, err := f.Suspect(t.Context(), fence, catalog.OrphanBlob, blobs, nil)
 			if err != nil || !both[0].Equal(first[0]) || !both[1].After(first[1]) {
 				t.Errorf("one was cleared meanwhile: %v, before %v; %v", both, first, err)
 			}
-			points, err := f.Suspect(t.Context(), 1, catalog.OrphanPoints, blobs[:1], nil)
+			points, err := f.Suspect(t.Context(), fence, catalog.OrphanPoints, blobs[:1], nil)
 			if err != nil || !points[0].After(first[0]) {
 				t.Errorf("of another kind: %v, %v", points, err)
 			}

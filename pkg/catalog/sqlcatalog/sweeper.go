@@ -21,7 +21,7 @@ var _ catalog.Sweeper = (*Store)(nil)
 const (
 	// fenceName is the row of sweep_state that holds the greatest fence.
 	fenceName   = "fence"
-	raiseFence  = `insert into sweep_state (name, fence, place) values ($1, $2, '') on conflict (name) do update set fence = excluded.fence`
+	raiseFence  = `insert into sweep_state (name, fence, place) values ($1, 1, '') on conflict (name) do update set fence = sweep_state.fence + 1 returning fence`
 	selectFence = "select fence from sweep_state where name = $1"
 	selectPlace = "select place from sweep_state where name = $1"
 	setPlace    = `insert into sweep_state (name, fence, place) values ($1, 0, $2) on conflict (name) do update set place = excluded.place`
@@ -35,17 +35,22 @@ func (s *Store) sweeping(ctx context.Context, fence catalog.Fence, what string, 
 		if _, err := tx.One(ctx, selectFence, []any{fenceName}, &seen); err != nil {
 			return fmt.Errorf("look at the fence: %w", err)
 		}
-		if int64(fence) < seen {
+		if int64(fence) != seen {
 			return catalog.ErrFenced
-		}
-		if int64(fence) > seen {
-			if _, err := tx.Exec(ctx, raiseFence, fenceName, int64(fence)); err != nil {
-				return fmt.Errorf("raise the fence: %w", err)
-			}
 		}
 		return do(ctx, tx)
 	})
 	return wrap(what, err)
+}
+
+// TakeFence implements [catalog.Sweeper].
+func (s *Store) TakeFence(ctx context.Context) (catalog.Fence, error) {
+	var fence int64
+	err := s.db.AllTenants().Alone("sweep", "").Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		_, err := tx.One(ctx, raiseFence, []any{fenceName}, &fence)
+		return err
+	})
+	return catalog.Fence(fence), wrap("take a fence", err)
 }
 
 // Claim implements [catalog.Sweeper].

@@ -60,7 +60,11 @@ func fillTables(t *testing.T, s *sqlcatalog.Store, tenant string) {
 	if err := s.PutVectors(t.Context(), ref, "profile", map[string][]float32{"hash": {1}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Suspect(t.Context(), 1, catalog.OrphanBlob, []catalog.Suspect{{Tenant: tenant, Name: "key"}}, nil); err != nil {
+	fence, err := s.TakeFence(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Suspect(t.Context(), fence, catalog.OrphanBlob, []catalog.Suspect{{Tenant: tenant, Name: "key"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	system, err := corpus.SystemScope(tenant)
