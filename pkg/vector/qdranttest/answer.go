@@ -45,14 +45,7 @@ func (s scored) answer(payload *qdrant.WithPayloadSelector, vectors *qdrant.With
 			}
 		}
 	case *qdrant.WithPayloadSelector_Include:
-		size := 0
-		for _, key := range v.Include.GetFields() {
-			size += len(s.encoded[key])
-		}
-		encoded = make([]byte, 0, size)
-		for _, key := range v.Include.GetFields() {
-			encoded = append(encoded, s.encoded[key]...)
-		}
+		encoded = s.included(v.Include.GetFields())
 	}
 	if len(encoded) > 0 {
 		out.ProtoReflect().SetUnknown(encoded)
@@ -61,6 +54,26 @@ func (s scored) answer(payload *qdrant.WithPayloadSelector, vectors *qdrant.With
 		out.Vectors = s.vectors(vectors)
 	}
 	return out
+}
+
+// inclusion is a choice of keys of a payload, encoded.
+type inclusion struct {
+	keys    []string
+	encoded []byte
+}
+
+// included returns the keys of the payload, encoded. The last choice is
+// remembered: one client asks for the same all the time.
+func (p *point) included(keys []string) []byte {
+	if last := p.last.Load(); last != nil && slices.Equal(last.keys, keys) {
+		return last.encoded
+	}
+	var encoded []byte
+	for _, key := range keys {
+		encoded = append(encoded, p.encoded[key]...)
+	}
+	p.last.Store(&inclusion{keys: keys, encoded: encoded})
+	return encoded
 }
 
 // retrieved returns the point as an answer has it.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 )
 
 type scored struct {
@@ -19,7 +20,10 @@ func compare(a, b scored) int {
 		}
 		return 1
 	}
-	return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.key, b.key))
+	if a.score != b.score {
+		return cmp.Compare(b.score, a.score)
+	}
+	return strings.Compare(a.key, b.key)
 }
 
 // best collects the best of what it is offered.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 	"github.com/qdrant/go-client/qdrant"
@@ -45,6 +46,7 @@ type point struct {
 	payload map[string]*qdrant.Value
 	// encoded is each key of the payload as an answer has it.
 	encoded map[string][]byte
+	last    atomic.Pointer[inclusion]
 	// dense vectors are given; the collection has them by slot.
 	dense  map[string][]float32
 	sparse map[string]sparseVector
@@ -67,7 +69,7 @@ func newCollection(config *qdrant.CreateCollection, scopedIDF bool) *collection 
 		sparse: make(map[string]*inverted),
 	}
 	for name, params := range config.GetVectorsConfig().GetParamsMap().GetMap() {
-		c.dense[name] = &rows{width: int(params.GetSize())} //nolint:gosec // checked when it was created
+		c.dense[name] = &rows{width: int(params.GetSize())}
 	}
 	for name := range config.GetSparseVectorsConfig().GetMap() {
 		c.sparse[name] = &inverted{lists: make(map[uint32][]posting)}
@@ -107,7 +109,7 @@ func (c *collection) put(p *point) error {
 	} else if n := len(c.free); n > 0 {
 		p.slot, c.free = c.free[n-1], c.free[:n-1]
 	} else {
-		p.slot = uint32(len(c.slots)) //nolint:gosec // points fit into memory
+		p.slot = uint32(len(c.slots))
 		c.slots = append(c.slots, nil)
 	}
 	c.points[p.key], c.slots[p.slot] = p, p
@@ -126,8 +128,7 @@ func (c *collection) put(p *point) error {
 
 // change puts another payload in the place of the point's. The caller holds the lock.
 func (c *collection) change(old *point, payload map[string]*qdrant.Value) error {
-	p := *old
-	p.payload = maps.Clone(old.payload)
+	p := old.clone()
 	if p.payload == nil {
 		p.payload = make(map[string]*qdrant.Value)
 	}
@@ -137,10 +138,15 @@ func (c *collection) change(old *point, payload map[string]*qdrant.Value) error 
 	}
 	for field := range c.words {
 		c.strike(field, old)
-		c.list(field, &p)
+		c.list(field, p)
 	}
-	c.points[p.key], c.slots[p.slot] = &p, &p
+	c.points[p.key], c.slots[p.slot] = p, p
 	return nil
+}
+
+// clone returns a copy that may be changed, without what was encoded.
+func (p *point) clone() *point {
+	return &point{id: p.id, key: p.key, slot: p.slot, payload: maps.Clone(p.payload), dense: maps.Clone(p.dense), sparse: maps.Clone(p.sparse)}
 }
 
 func (c *collection) list(field string, p *point) {

@@ -167,11 +167,10 @@ func (s pointsService) UpdateVectors(_ context.Context, req *qdrant.UpdatePointV
 		if old == nil {
 			return nil, status.Errorf(codes.NotFound, "Not found: No point with id %s found", added.key)
 		}
-		changed := *old
-		changed.dense, changed.sparse = maps.Clone(old.dense), maps.Clone(old.sparse)
+		changed := old.clone()
 		maps.Copy(changed.dense, added.dense)
 		maps.Copy(changed.sparse, added.sparse)
-		if err := c.put(&changed); err != nil {
+		if err := c.put(changed); err != nil {
 			return nil, err
 		}
 	}

@@ -8,7 +8,7 @@ import (
 const wordBits = 64
 
 // set is a set of slots. The zero value is empty.
-type set []uint64
+type set []uint64 //nolint:recvcheck // only what adds may need more room
 
 func (s set) has(slot uint32) bool {
 	word := int(slot / wordBits)
@@ -61,7 +61,7 @@ func (s set) all() iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
 		for i, word := range s {
 			for ; word != 0; word &= word - 1 {
-				if !yield(uint32(i*wordBits + bits.TrailingZeros64(word))) { //nolint:gosec // slots are 32 bits wide
+				if !yield(uint32(i*wordBits + bits.TrailingZeros64(word))) {
 					return
 				}
 			}

@@ -84,6 +84,13 @@ func (c *client) points() qdrant.PointsClient           { return c.conn().Points
 func (c *client) collections() qdrant.CollectionsClient { return c.conn().Collections() }
 func (c *client) service() qdrant.QdrantClient          { return c.conn().Qdrant() }
 
+// queryBatch makes several queries in one request and returns what each has found.
+func (c *client) queryBatch(ctx context.Context, req *qdrant.QueryBatchPoints) ([][]point, error) {
+	var found answers
+	err := c.conn().Conn().Invoke(ctx, qdrant.Points_QueryBatch_FullMethodName, req, &found, grpc.ForceCodecV2(answerCodec{}))
+	return found.results, err //nolint:wrapcheck // a fault of the client
+}
+
 func (c *client) close() error {
 	var errs []error
 	for _, conn := range c.pool {

@@ -8,8 +8,10 @@ import (
 	"math"
 	randv2 "math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/qdrant/go-client/qdrant"
 
 	"github.com/ragbus/ragbus/pkg/fault"
@@ -81,11 +83,54 @@ func (h *head) point(id *qdrant.PointId) (*qdrant.PointStruct, error) {
 }
 
 func decodeHead(payload map[string]*qdrant.Value) (*head, error) {
+	return readHead(payload[revisionKey].GetIntegerValue(), payload[stateKey].GetStringValue())
+}
+
+func readHead(revision int64, state string) (*head, error) {
 	h := noHead()
-	if err := json.Unmarshal([]byte(payload[stateKey].GetStringValue()), h); err != nil {
+	if err := json.Unmarshal([]byte(state), h); err != nil {
 		return nil, fmt.Errorf("decode the head of a document: %w", err)
 	}
-	h.Revision = payload[revisionKey].GetIntegerValue()
+	h.Revision = revision
+	return h, nil
+}
+
+// maxHeads bounds what is remembered of heads.
+const maxHeads = 8192
+
+// heads remembers what the heads said that searches have read: a search reads
+// those of a dozen documents, which seldom change. What a head says is read
+// from the index every time; only taking it apart is spared.
+type heads struct {
+	mu    sync.Mutex
+	known map[uuid.UUID]knownHead
+}
+
+type knownHead struct {
+	state string
+	head  *head
+}
+
+func newHeads() *heads { return &heads{known: make(map[uuid.UUID]knownHead)} }
+
+// decode returns the head that a point is. It must not be modified.
+func (m *heads) decode(p *point) (*head, error) {
+	m.mu.Lock()
+	found, ok := m.known[p.id]
+	m.mu.Unlock()
+	if ok && found.head.Revision == p.revision && found.state == p.state {
+		return found.head, nil
+	}
+	h, err := readHead(p.revision, p.state)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.known) >= maxHeads {
+		clear(m.known)
+	}
+	m.known[p.id] = knownHead{state: p.state, head: h}
 	return h, nil
 }
 

@@ -47,11 +47,29 @@ func (n names) number(collection string) int {
 }
 
 // headSpace is the UUIDv5 name space of points that are no chunks.
-func headSpace() uuid.UUID { return uuid.MustParse("5a3c1c1e-90f5-5d0b-8d0e-0f1a54b9b0c7") }
+func headSpace() uuid.UUID {
+	return uuid.UUID{0x5a, 0x3c, 0x1c, 0x1e, 0x90, 0xf5, 0x5d, 0x0b, 0x8d, 0x0e, 0x0f, 0x1a, 0x54, 0xb9, 0xb0, 0xc7}
+}
 
-// headID returns the id of a document's head.
+// headUUID returns the id of a document's head.
+func headUUID(tenant, document string) uuid.UUID {
+	return uuid.NewSHA1(headSpace(), []byte("head\x00"+tenant+"\x00"+document))
+}
+
+// headID is [headUUID] as the protocol has it.
 func headID(tenant, document string) *qdrant.PointId {
-	return qdrant.NewIDUUID(uuid.NewSHA1(headSpace(), []byte("head\x00"+tenant+"\x00"+document)).String())
+	return qdrant.NewIDUUID(headUUID(tenant, document).String())
+}
+
+// pointIDs returns ids as the protocol has them, in few pieces of memory.
+func pointIDs(ids []uuid.UUID) []*qdrant.PointId {
+	out, points, kinds := make([]*qdrant.PointId, len(ids)), make([]qdrant.PointId, len(ids)), make([]qdrant.PointId_Uuid, len(ids))
+	for i := range ids {
+		kinds[i].Uuid = ids[i].String()
+		points[i].PointIdOptions = &kinds[i]
+		out[i] = &points[i]
+	}
+	return out
 }
 
 // markerID returns the id of the point that says what the collection is.

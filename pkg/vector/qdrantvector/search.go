@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/qdrant/go-client/qdrant"
 
 	"github.com/ragbus/ragbus/pkg/corpus"
@@ -76,7 +77,7 @@ func (s *Store) checkQuery(q *vector.Query) error {
 // found is a hit with its point's id.
 type found struct {
 	vector.Hit
-	id *qdrant.PointId
+	id uuid.UUID
 }
 
 // run is one search.
@@ -165,11 +166,11 @@ func (r *run) legs(ctx context.Context) (keyword, dense []found, err error) {
 		return nil, nil, err
 	}
 	if len(r.terms) > 0 {
-		keyword = r.leg(results[0].GetResult(), func(h *vector.Hit, score *float64) { h.Keyword = score })
+		keyword = r.leg(results[0], false)
 		results = results[1:]
 	}
 	if len(results) > 0 {
-		dense = r.leg(results[0].GetResult(), func(h *vector.Hit, score *float64) { h.Dense = score })
+		dense = r.leg(results[0], true)
 	}
 	return keyword, dense, nil
 }
@@ -190,57 +191,63 @@ func (r *run) sparseParams() (*qdrant.SearchParams, error) {
 	return idfOver(&qdrant.Filter{Must: population(r.query)})
 }
 
-func (r *run) batch(ctx context.Context, queries []*qdrant.QueryPoints) ([]*qdrant.BatchResult, error) {
-	answer, err := r.client.points().QueryBatch(ctx, &qdrant.QueryBatchPoints{CollectionName: r.names.alias, QueryPoints: queries})
+func (r *run) batch(ctx context.Context, queries []*qdrant.QueryPoints) ([][]point, error) {
+	results, err := r.client.queryBatch(ctx, &qdrant.QueryBatchPoints{CollectionName: r.names.alias, QueryPoints: queries})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault of the client
+		return nil, err
 	}
-	if len(answer.GetResult()) != len(queries) {
-		return nil, fault.Transientf("vector_store_failed", "the search index answered %d of %d queries", len(answer.GetResult()), len(queries))
+	if len(results) != len(queries) {
+		return nil, fault.Transientf("vector_store_failed", "the search index answered %d of %d queries", len(results), len(queries))
 	}
-	return answer.GetResult(), nil
+	return results, nil
 }
 
 // leg returns a leg's hits, best first.
-func (r *run) leg(points []*qdrant.ScoredPoint, set func(*vector.Hit, *float64)) []found {
-	out := make([]found, len(points))
-	for i, p := range points {
-		payload, score := p.GetPayload(), float64(p.GetScore())
-		out[i] = found{id: p.GetId(), Hit: vector.Hit{
-			Ref: corpus.ChunkRef{
-				Tenant: r.query.Scope.Tenant(), Document: payload[documentKey].GetStringValue(), Version: payload[versionKey].GetStringValue(),
-				Ordinal: int(payload[ordinalKey].GetIntegerValue()),
-			},
-			Collection: payload[collectionKey].GetStringValue(), Score: score,
+func (r *run) leg(points []point, dense bool) []found {
+	out, scores := make([]found, len(points)), make([]float64, len(points))
+	for i := range points {
+		p := &points[i]
+		scores[i] = float64(p.score)
+		out[i] = found{id: p.id, Hit: vector.Hit{
+			Ref:        corpus.ChunkRef{Tenant: r.query.Scope.Tenant(), Document: p.document, Version: p.version, Ordinal: int(p.ordinal)},
+			Collection: p.collection, Score: scores[i],
 		}}
-		set(&out[i].Hit, &score)
+		if dense {
+			out[i].Dense = &scores[i]
+		} else {
+			out[i].Keyword = &scores[i]
+		}
 	}
 	slices.SortFunc(out, func(a, b found) int { return vector.Compare(a.Hit, b.Hit) })
 	return out
 }
 
 // confirm returns the heads of the documents found, and gives hits of the
-// keyword leg the cosines that the dense leg did not bring.
+// keyword leg their cosines: those that the dense leg did not bring are asked for.
 func (r *run) confirm(ctx context.Context, keyword, dense []found) (map[string]*head, error) {
-	documents := make(map[string]string) // by the head's id
+	documents := make(map[uuid.UUID]string) // by the head's id
+	seen := make(map[string]bool)
+	var ids []uuid.UUID
 	for _, leg := range [][]found{keyword, dense} {
-		for _, f := range leg {
-			documents[headID(f.Ref.Tenant, f.Ref.Document).GetUuid()] = f.Ref.Document
+		for i := range leg {
+			ref := &leg[i].Ref
+			if seen[ref.Document] {
+				continue
+			}
+			seen[ref.Document] = true
+			id := headUUID(ref.Tenant, ref.Document)
+			documents[id], ids = ref.Document, append(ids, id)
 		}
 	}
-	ids := make([]*qdrant.PointId, 0, len(documents))
-	for id := range documents {
-		ids = append(ids, qdrant.NewIDUUID(id))
-	}
 	batch := []*qdrant.QueryPoints{{
-		CollectionName: r.names.alias, Filter: &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewHasID(ids...)}},
+		CollectionName: r.names.alias, Filter: &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewHasID(pointIDs(ids)...)}},
 		Limit: new(uint64(len(ids))), WithPayload: qdrant.NewWithPayloadInclude(revisionKey, stateKey),
 	}}
 	missing := r.withoutCosine(keyword, dense)
 	if len(missing) > 0 {
 		batch = append(batch, &qdrant.QueryPoints{
 			CollectionName: r.names.alias, Query: qdrant.NewQueryDense(r.query.Dense), Using: new(denseVector),
-			Filter: &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewHasID(missing...)}}, Params: &qdrant.SearchParams{Exact: new(true)},
+			Filter: &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewHasID(pointIDs(missing)...)}}, Params: &qdrant.SearchParams{Exact: new(true)},
 			Limit: new(uint64(len(missing))), WithPayload: qdrant.NewWithPayload(false),
 		})
 	}
@@ -249,44 +256,46 @@ func (r *run) confirm(ctx context.Context, keyword, dense []found) (map[string]*
 		return nil, err
 	}
 	heads := make(map[string]*head, len(documents))
-	for _, p := range results[0].GetResult() {
-		h, err := decodeHead(p.GetPayload())
+	for i := range results[0] {
+		p := &results[0][i]
+		h, err := r.heads.decode(p)
 		if err != nil {
 			return nil, err
 		}
-		heads[documents[p.GetId().GetUuid()]] = h
+		heads[documents[p.id]] = h
 	}
 	if len(missing) > 0 {
-		addCosines(keyword, results[1].GetResult())
+		addCosines(keyword, results[1])
 	}
 	return heads, nil
 }
 
-// withoutCosine returns the points of the keyword leg whose cosine is wanted and not known.
-func (r *run) withoutCosine(keyword, dense []found) []*qdrant.PointId {
+// withoutCosine gives the keyword leg's hits the cosines that the dense leg
+// knows, and returns the points whose cosine is wanted and not known.
+func (r *run) withoutCosine(keyword, dense []found) []uuid.UUID {
 	if r.query.Mode != vector.Hybrid {
 		return nil
 	}
-	has := make(map[string]bool, len(dense))
-	for _, f := range dense {
-		has[f.id.GetUuid()] = true
+	known := make(map[uuid.UUID]*float64, len(dense))
+	for i := range dense {
+		known[dense[i].id] = dense[i].Dense
 	}
-	var out []*qdrant.PointId
-	for _, f := range keyword {
-		if !has[f.id.GetUuid()] {
-			out = append(out, f.id)
+	var out []uuid.UUID
+	for i := range keyword {
+		if keyword[i].Dense = known[keyword[i].id]; keyword[i].Dense == nil {
+			out = append(out, keyword[i].id)
 		}
 	}
 	return out
 }
 
-func addCosines(keyword []found, cosines []*qdrant.ScoredPoint) {
-	known := make(map[string]float64, len(cosines))
-	for _, p := range cosines {
-		known[p.GetId().GetUuid()] = float64(p.GetScore())
+func addCosines(keyword []found, cosines []point) {
+	known := make(map[uuid.UUID]float64, len(cosines))
+	for i := range cosines {
+		known[cosines[i].id] = float64(cosines[i].score)
 	}
 	for i := range keyword {
-		if cosine, ok := known[keyword[i].id.GetUuid()]; ok {
+		if cosine, ok := known[keyword[i].id]; ok {
 			keyword[i].Dense = &cosine
 		}
 	}
@@ -374,16 +383,6 @@ func (r *run) rank(keyword, dense []found) []vector.Hit {
 	case vector.Dense:
 		return cosines[:min(len(cosines), r.query.Limit)]
 	case vector.Hybrid:
-	}
-	// Legs are longer than what fusion takes, so a hit of one may be known to the other's tail.
-	tail := make(map[corpus.ChunkRef]*float64, len(dense))
-	for i := range dense {
-		tail[dense[i].Ref] = dense[i].Dense
-	}
-	for i := range words {
-		if words[i].Dense == nil {
-			words[i].Dense = tail[words[i].Ref]
-		}
 	}
 	return vector.Fuse(r.query.Fusion, r.foreign, words, cosines, r.query.Limit)
 }

@@ -37,6 +37,7 @@ type Store struct {
 	// scopedIDF is set when the server computes IDF over a query's tenant and collections.
 	scopedIDF bool
 	leans     *leans
+	heads     *heads
 	now       func() time.Time
 }
 
@@ -73,7 +74,7 @@ func connect(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		cfg: cfg, log: cfg.Logger, client: c, names: namesOf(e.prefix, cfg.ProfileKey), words: lexical.New(), leans: newLeans(), now: time.Now,
+		cfg: cfg, log: cfg.Logger, client: c, names: namesOf(e.prefix, cfg.ProfileKey), words: lexical.New(), leans: newLeans(), heads: newHeads(), now: time.Now,
 	}
 	if cfg.APIKey != "" && !e.tls {
 		s.log.WarnContext(ctx, "the key for Qdrant travels unencrypted: use qdrants:// in RAGBUS_VECTOR_URL")
