@@ -43,13 +43,14 @@ type Records struct {
 }
 
 // OpenRecords opens the database that is named, or else the one at the URL
-// otherwise, migrates it, and returns the stores on it.
+// otherwise, migrates it, and returns the stores on it. That one is the
+// caller's own: nobody else opens it, for the caller has locked where it is.
 func OpenRecords(ctx context.Context, h Host, c Database, otherwise string) (Records, error) {
 	url := c.URL.Reveal()
 	if url == "" {
 		url = otherwise
 	}
-	db, err := sqldb.Open(ctx, sqldb.Config{URL: url})
+	db, err := sqldb.Open(ctx, sqldb.Config{URL: url, Sole: c.URL == ""})
 	if err != nil {
 		return Records{}, Unusable("RAGBUS_DATABASE_URL", fmt.Errorf("open the database: %w", err))
 	}

@@ -160,20 +160,20 @@ const (
 
 func (e *postgresEngine) read(ctx context.Context, b bounds, fn Func) error {
 	b.locks = [2]lock{}
-	return e.transact(ctx, beginRead, b, fn)
+	return e.transact(ctx, false, func() (bool, error) { return e.attempt(ctx, beginRead, b, fn) })
 }
 
 func (e *postgresEngine) write(ctx context.Context, b bounds, _ bool, fn Func) error {
-	return e.transact(ctx, beginWrite, b, fn)
+	return e.transact(ctx, true, func() (bool, error) { return e.attempt(ctx, beginWrite, b, fn) })
 }
 
 // transact repeats a transaction as a whole: when its connection turned out
 // to be dead before anything was done, as after a restart of the server, or
 // when it is a write that others were in the way of.
-func (e *postgresEngine) transact(ctx context.Context, begin string, b bounds, fn Func) error {
+func (e *postgresEngine) transact(ctx context.Context, writes bool, try func() (began bool, err error)) error {
 	dead := 0
 	for attempt := 1; ; attempt++ {
-		began, err := e.attempt(ctx, begin, b, fn)
+		began, err := try()
 		switch {
 		case err == nil:
 			return nil
@@ -182,7 +182,7 @@ func (e *postgresEngine) transact(ctx context.Context, begin string, b bounds, f
 			dead++
 			attempt--
 			continue
-		case attempt == maxAttempts || !isCollision(err) || began && begin == beginRead:
+		case attempt == maxAttempts || !isCollision(err) || began && !writes:
 			return err
 		}
 		if !pause(ctx, attempt) {
@@ -223,6 +223,19 @@ func (e *postgresEngine) attempt(ctx context.Context, begin string, b bounds, fn
 // begin takes a connection and starts a transaction on it, with all that
 // it is to be bound by, in one exchange.
 func (e *postgresEngine) begin(ctx context.Context, begin string, b bounds) (*postgresTx, error) {
+	tx, err := e.take(ctx, b, begin == beginWrite)
+	if err != nil {
+		return nil, err
+	}
+	tx.timeout, tx.hurried = tx.remaining(ctx)
+	if err := tx.script(ctx, begin+";"+b.settings(tx.timeout)); err != nil {
+		return nil, errors.Join(tx.classify(err), tx.end(ctx))
+	}
+	return tx, nil
+}
+
+// take takes a connection for a transaction.
+func (e *postgresEngine) take(ctx context.Context, b bounds, writes bool) (*postgresTx, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, classify(err)
 	}
@@ -230,15 +243,11 @@ func (e *postgresEngine) begin(ctx context.Context, begin string, b bounds) (*po
 	if err != nil {
 		return nil, err
 	}
-	tx := &postgresTx{conn: conn, limit: e.limit, patient: b.patient, writes: begin == beginWrite}
+	tx := &postgresTx{conn: conn, limit: e.limit, patient: b.patient, writes: writes}
 	err = conn.Raw(func(c any) error {
 		tx.raw = c.(*stdlib.Conn).Conn() //nolint:forcetypeassert // it is the only driver of the pool
 		return nil
 	})
-	if err == nil {
-		tx.timeout, tx.hurried = tx.remaining(ctx)
-		err = tx.script(ctx, begin+";"+b.settings(tx.timeout))
-	}
 	if err != nil {
 		return nil, errors.Join(tx.classify(err), tx.end(ctx))
 	}

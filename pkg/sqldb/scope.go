@@ -14,6 +14,9 @@ import "context"
 type Scope struct {
 	db     *DB
 	bounds bounds
+	// marks, when there are any, learn that a write of the thing has ended.
+	marks *Marks
+	thing string
 }
 
 // bounds are what a transaction may see, and what it waits for.
@@ -61,15 +64,31 @@ func (s Scope) lock(l lock) Scope {
 	panic("sqldb: a write takes two locks at most")
 }
 
+// Marking returns a scope whose writes change the marks of a thing of its
+// tenant when they have ended, and before they return.
+func (s Scope) Marking(m *Marks, thing string) Scope {
+	s.marks, s.thing = m, thing
+	return s
+}
+
+// ended is what follows a write, well or not: its outcome may be unknown.
+func (s Scope) ended() {
+	if s.marks != nil {
+		s.marks.Changed(s.bounds.tenant, s.thing)
+	}
+}
+
 // Read is [DB.Read] within the scope. It takes no locks.
 func (s Scope) Read(ctx context.Context, fn Func) error { return s.db.doRead(ctx, s.bounds, fn) }
 
 // Write is [DB.Write] within the scope.
 func (s Scope) Write(ctx context.Context, fn Func) error {
+	defer s.ended()
 	return s.db.doWrite(ctx, s.bounds, false, fn)
 }
 
 // WriteSynced is [DB.WriteSynced] within the scope.
 func (s Scope) WriteSynced(ctx context.Context, fn Func) error {
+	defer s.ended()
 	return s.db.doWrite(ctx, s.bounds, true, fn)
 }

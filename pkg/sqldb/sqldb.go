@@ -58,6 +58,10 @@ type Config struct {
 	// override Connections, Lifetime and IdleTime.
 	URL string
 
+	// Sole says that nobody but this DB writes to the SQLite file while it is
+	// open, because the caller holds a lock that says so: [Marks] tell then what
+	// has changed. It means nothing for Postgres, which is there to be shared.
+	Sole bool
 	// Readers is how many reads of SQLite run at once; more wait.
 	Readers int
 	// Queue is how many writes may wait for SQLite's writer; more block their callers.
@@ -105,6 +109,7 @@ type Func func(ctx context.Context, tx *Tx) error
 type DB struct {
 	engine  engine
 	notices []string
+	marks   marksOfParts
 
 	mu      sync.RWMutex
 	closed  bool
@@ -117,6 +122,7 @@ type DB struct {
 type engine interface {
 	read(ctx context.Context, b bounds, fn Func) error
 	write(ctx context.Context, b bounds, synced bool, fn Func) error
+	steps(ctx context.Context, b bounds, writes bool, steps []Step) error
 	dialect() dialect
 	close() error
 }
@@ -145,7 +151,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open sqlite database: %w", err)
 		}
-		return &DB{engine: e}, nil
+		return &DB{engine: e, marks: marksOfParts{sole: cfg.Sole}}, nil
 	}
 	if isPostgres(cfg.URL) {
 		e, notices, err := openPostgres(ctx, cfg)

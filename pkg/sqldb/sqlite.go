@@ -115,11 +115,9 @@ func firstSession(ctx context.Context, pool *sql.DB, patience time.Duration) (*s
 }
 
 func (e *sqliteEngine) read(ctx context.Context, _ bounds, fn Func) (err error) {
-	var s *session
-	select {
-	case s = <-e.readers:
-	case <-ctx.Done():
-		return classify(ctx.Err())
+	s, err := e.reader(ctx)
+	if err != nil {
+		return err
 	}
 	defer func() { e.readers <- s }()
 	if err := s.run(ctx, "begin"); err != nil {
@@ -136,6 +134,31 @@ func (e *sqliteEngine) read(ctx context.Context, _ bounds, fn Func) (err error) 
 
 func (e *sqliteEngine) write(ctx context.Context, _ bounds, synced bool, fn Func) error {
 	return e.writer.do(ctx, synced, fn)
+}
+
+// steps needs no transaction around a single statement that reads: each is one.
+func (e *sqliteEngine) steps(ctx context.Context, b bounds, writes bool, steps []Step) error {
+	switch {
+	case writes:
+		return e.writer.do(ctx, false, runSteps(steps))
+	case len(steps) > 1:
+		return e.read(ctx, b, runSteps(steps))
+	}
+	s, err := e.reader(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { e.readers <- s }()
+	return runSteps(steps)(ctx, &Tx{s: s})
+}
+
+func (e *sqliteEngine) reader(ctx context.Context) (*session, error) {
+	select {
+	case s := <-e.readers:
+		return s, nil
+	case <-ctx.Done():
+		return nil, classify(ctx.Err())
+	}
 }
 
 func (e *sqliteEngine) dialect() dialect {

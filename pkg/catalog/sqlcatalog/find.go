@@ -3,6 +3,7 @@ package sqlcatalog
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/corpus"
@@ -31,28 +32,62 @@ func (s *Store) ListChunks(ctx context.Context, scope corpus.Scope, id string, a
 
 // Find implements [catalog.Store].
 //
-// Most of what it reads it has read before. What it must ask the database each
-// time is only the revision of every document, its updated_at, which grows with
-// every change of the row (see [Store.touch]): a remembered row is used when it
-// is of the very revision that the snapshot has, so that a deletion, another
-// acl or a new version holds from the moment it is committed, whichever process
-// committed it. Nothing has to be told of a change, and nothing to be
-// invalidated.
+// Most of what it reads it has read before. It has to know only whether that
+// is still so. In a process that is the only one to write to the database its
+// marks tell, and the database is asked nothing. Else it is asked for the
+// revision of every document, its updated_at, which grows with every change of
+// the row (see [Store.touch]): a remembered row is used when it is of the very
+// revision that the database has. Either way a deletion, another acl or a new
+// version holds from the moment its write has returned.
 func (s *Store) Find(ctx context.Context, scope corpus.Scope, refs []corpus.ChunkRef) ([]catalog.Found, error) {
 	f := newFinding(scope, refs)
 	if len(f.ids) == 0 {
 		return nil, nil
 	}
-	err := s.db.Tenant(scope.Tenant()).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		if err := s.findDocuments(ctx, tx, f); err != nil {
-			return err
-		}
-		return s.findChunks(ctx, tx, f)
-	})
+	for i, id := range f.ids {
+		f.marks[i] = s.marks.Of(scope.Tenant(), id)
+	}
+	remembered, err := s.findRemembered(ctx, f)
+	if err == nil && !remembered {
+		err = s.db.Tenant(scope.Tenant()).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+			if err := s.findDocuments(ctx, tx, f); err != nil {
+				return err
+			}
+			return s.findChunks(ctx, tx, f)
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find chunks: %w", err)
 	}
 	return f.found(), nil
+}
+
+// findRemembered fills f with what is remembered, and reports whether that is
+// all of it and still as the database has it.
+func (s *Store) findRemembered(ctx context.Context, f *finding) (bool, error) {
+	known, marked := s.rows.all(f, s.marks)
+	if !known {
+		return false, nil
+	}
+	rows := slices.Clone(f.documents) // what is not seen may be, by now
+	f.hideUnseen()
+	if len(s.chunks.get(f)) > 0 {
+		return false, nil
+	}
+	if marked {
+		return true, nil
+	}
+	revisions := newRevisions(f.ids)
+	if err := s.db.Tenant(f.scope.Tenant()).ReadSteps(ctx, s.revisionSteps(f, revisions)...); err != nil {
+		return false, fmt.Errorf("read revisions of documents: %w", err)
+	}
+	for i, r := range rows {
+		if r.stored != revisions[i] {
+			return false, nil
+		}
+	}
+	s.rows.put(rows, f.marks)
+	return true, nil
 }
 
 // finding is one Find at work.
@@ -63,6 +98,8 @@ type finding struct {
 	// which one is a ref's: -1 for one of another tenant.
 	ids        []string
 	documentOf []int
+	// marks are those of ids from before anything was read.
+	marks []sqldb.Mark
 	// documents are the rows of ids; nil are those that are not there, being
 	// deleted, or not to be seen by the scope.
 	documents []*row
@@ -89,8 +126,17 @@ func newFinding(scope corpus.Scope, refs []corpus.ChunkRef) *finding {
 		}
 		f.documentOf[i] = place
 	}
-	f.documents = make([]*row, len(f.ids))
+	f.documents, f.marks = make([]*row, len(f.ids)), make([]sqldb.Mark, len(f.ids))
 	return f
+}
+
+// hideUnseen leaves out what the scope does not see.
+func (f *finding) hideUnseen() {
+	for i, r := range f.documents {
+		if r != nil && !f.scope.Sees(r.ACL) {
+			f.documents[i] = nil
+		}
+	}
 }
 
 // document returns the row of the i-th ref when its chunk may be seen: when
@@ -120,48 +166,48 @@ func (f *finding) found() []catalog.Found {
 
 // findDocuments fills f.documents.
 func (s *Store) findDocuments(ctx context.Context, tx *sqldb.Tx, f *finding) error {
-	tenant := f.scope.Tenant()
-	revisions, err := s.revisions(ctx, tx, tenant, f.ids)
-	if err != nil {
-		return err
+	revisions := newRevisions(f.ids)
+	for _, step := range s.revisionSteps(f, revisions) {
+		if _, err := tx.One(ctx, step.Query, step.Args, step.Dest...); err != nil {
+			return fmt.Errorf("read revisions of documents: %w", err)
+		}
 	}
-	changed := s.rows.get(tenant, f.ids, revisions, f.documents)
-	if len(changed) > 0 {
-		rows, err := s.readDocuments(ctx, tx, tenant, changed)
+	if changed := s.rows.get(f, revisions); len(changed) > 0 {
+		rows, err := s.readDocuments(ctx, tx, f.scope.Tenant(), changed)
 		if err != nil {
 			return err
 		}
-		s.rows.put(rows)
 		for i, id := range f.ids {
 			if r := rows[id]; r != nil {
 				f.documents[i] = r
 			}
 		}
 	}
-	for i, r := range f.documents {
-		if r != nil && !f.scope.Sees(r.ACL) {
-			f.documents[i] = nil
-		}
-	}
+	s.rows.put(f.documents, f.marks)
+	f.hideUnseen()
 	return nil
 }
 
-// revisions returns the updated_at of each document, 0 for one that is not there.
-func (s *Store) revisions(ctx context.Context, tx *sqldb.Tx, tenant string, ids []string) ([]int64, error) {
-	revisions := make([]int64, 0, bucket(min(len(ids), maxLookup)))
-	for from := 0; from < len(ids); from += maxLookup {
-		slice := ids[from:min(from+maxLookup, len(ids))]
+// newRevisions makes room for the revisions of documents, and for what a
+// lookup is padded with.
+func newRevisions(ids []string) []int64 { return make([]int64, len(ids)+maxLookup) }
+
+// revisionSteps read the updated_at of each document of f into revisions, 0
+// for one that is not there.
+func (s *Store) revisionSteps(f *finding, revisions []int64) []sqldb.Step {
+	steps := make([]sqldb.Step, 0, 1)
+	for from := 0; from < len(f.ids); from += maxLookup {
+		slice := f.ids[from:min(from+maxLookup, len(f.ids))]
 		n := bucket(len(slice))
-		revisions = append(revisions[:from], make([]int64, n)...)
 		dest := make([]any, n)
 		for i := range dest {
 			dest[i] = &revisions[from+i]
 		}
-		if _, err := tx.One(ctx, s.lookups[n].revisions, documentArguments(tenant, slice, n), dest...); err != nil {
-			return nil, fmt.Errorf("read revisions of documents: %w", err)
-		}
+		steps = append(steps, sqldb.Step{
+			Query: s.lookups[n].revisions, Args: documentArguments(f.scope.Tenant(), slice, n), Found: new(bool), Dest: dest,
+		})
 	}
-	return revisions[:len(ids)], nil
+	return steps
 }
 
 // readDocuments returns rows by id, without those that are not there or being deleted.

@@ -3,6 +3,7 @@ package sqlcatalog
 import (
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/recent"
+	"github.com/ragbus/ragbus/pkg/sqldb"
 )
 
 // What the halves of the two hold: about 6,000 chunks of 1,000 characters each,
@@ -24,12 +25,20 @@ const (
 type rowKey struct{ tenant, id string }
 
 // recentRows remembers rows of documents. A row is only taken for the revision
-// that it was read at. What is remembered is shared: nobody changes it. It is
-// safe for concurrent use.
-type recentRows struct{ *recent.Cache[rowKey, *row] }
+// that it was read at, or while its mark holds, see [sqldb.Marks]. What is
+// remembered is shared: nobody changes it. It is safe for concurrent use.
+type recentRows struct {
+	*recent.Cache[rowKey, markedRow]
+}
+
+// markedRow is a row with the mark of its document from before it was read.
+type markedRow struct {
+	*row
+	mark sqldb.Mark
+}
 
 func newRecentRows() *recentRows {
-	return &recentRows{recent.New(recentRowsHalf, func(_ rowKey, r *row) int { return r.weight() })}
+	return &recentRows{recent.New(recentRowsHalf, func(_ rowKey, r markedRow) int { return r.weight() })}
 }
 
 // weight is about how many bytes the row takes in memory.
@@ -53,16 +62,17 @@ func (r *row) weight() int {
 	return n
 }
 
-// get sets rows to what is known of ids at these revisions, and returns the
-// ids of the others that exist.
-func (c *recentRows) get(tenant string, ids []string, revisions []int64, rows []*row) (others []string) {
-	for i, id := range ids {
-		rows[i] = nil
-		if revisions[i] == 0 {
+// get sets the documents of f to what is known of them at these revisions,
+// and returns the ids of the others that exist.
+func (c *recentRows) get(f *finding, revisions []int64) (others []string) {
+	for i, revision := range revisions[:len(f.ids)] {
+		f.documents[i] = nil
+		if revision == 0 {
 			continue
 		}
-		if r, ok := c.Get(rowKey{tenant, id}); ok && r.stored == revisions[i] {
-			rows[i] = r
+		id := f.ids[i]
+		if r, ok := c.Get(rowKey{f.scope.Tenant(), id}); ok && r.stored == revision {
+			f.documents[i] = r.row
 		} else {
 			others = append(others, id)
 		}
@@ -70,9 +80,33 @@ func (c *recentRows) get(tenant string, ids []string, revisions []int64, rows []
 	return others
 }
 
-func (c *recentRows) put(rows map[string]*row) {
-	for _, r := range rows {
-		c.Put(rowKey{r.Tenant, r.ID}, r)
+// all sets the documents of f to what is known of them, and reports whether
+// all are. Marked says whether their marks hold.
+func (c *recentRows) all(f *finding, marks *sqldb.Marks) (known, marked bool) {
+	tenant := f.scope.Tenant()
+	marked = true
+	for i, id := range f.ids {
+		r, ok := c.Get(rowKey{tenant, id})
+		if !ok {
+			return false, false
+		}
+		f.documents[i] = r.row
+		marked = marked && marks.Hold(r.mark, tenant, id)
+	}
+	return true, marked
+}
+
+// put remembers rows, nil ones aside, with the marks of their documents from
+// before they were read.
+func (c *recentRows) put(rows []*row, marks []sqldb.Mark) {
+	for i, r := range rows {
+		if r == nil {
+			continue
+		}
+		key, now := rowKey{r.Tenant, r.ID}, markedRow{r, marks[i]}
+		if before, ok := c.Get(key); !ok || before != now {
+			c.Put(key, now)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/sqldb"
 )
 
 // findingOf is a Find for one chunk of a document whose row was read.
@@ -48,7 +49,7 @@ func TestARememberedRowBelongsToItsRevision(t *testing.T) {
 	t.Parallel()
 	c := newRecentRows()
 	first := &row{Document: corpus.Document{Tenant: "t", ID: "d"}, stored: 1}
-	c.put(map[string]*row{"d": first})
+	c.put([]*row{first, nil}, []sqldb.Mark{7, 0})
 	for _, x := range []struct {
 		name     string
 		tenant   string
@@ -61,10 +62,15 @@ func TestARememberedRowBelongsToItsRevision(t *testing.T) {
 		{"none", "t", 0, false, 0},
 		{"another tenant's", "u", 1, false, 1},
 	} {
-		rows := []*row{first}
-		others := c.get(x.tenant, []string{"d"}, []int64{x.revision}, rows)
-		if (rows[0] != nil) != x.known || len(others) != x.others {
-			t.Errorf("%s: known %v, others %v", x.name, rows[0] != nil, others)
+		scope, err := corpus.NewScope(x.tenant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := findingOf(first, 1)
+		f.scope = scope
+		others := c.get(f, []int64{x.revision})
+		if (f.documents[0] != nil) != x.known || len(others) != x.others {
+			t.Errorf("%s: known %v, others %v", x.name, f.documents[0] != nil, others)
 		}
 	}
 }

@@ -30,7 +30,8 @@ func clampLimit(n int) int {
 
 const (
 	selectSeq     = "select seq from turns where tenant = $1 and owner = $2 and id = $3 and conversation = $4"
-	selectHistory = "select " + leanColumns + ` from turns where tenant = $1 and owner = $2 and conversation = $3 and seq < $4
+	selectHistory = "select " + leanColumns + ` from turns where tenant = $1 and owner = $2 and conversation = $3
+		and seq < (select seq from turns where tenant = $1 and owner = $2 and id = $4)
 		and status = 'completed' order by seq desc limit $5`
 	selectTurns = "select " + allColumns + ` from turns where tenant = $1 and owner = $2 and conversation = $3 and seq < $4
 		order by seq desc limit $5`
@@ -42,21 +43,23 @@ func (s *Store) History(ctx context.Context, c conversation.Caller, conversation
 	if n <= 0 {
 		return nil, nil
 	}
-	err = s.db.Tenant(c.Tenant).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		var seq int64
-		found, err := tx.One(ctx, selectSeq, []any{c.Tenant, c.Owner, beforeID, conversationID}, &seq)
-		if err != nil {
-			return err
-		}
-		if !found {
-			return noChat()
-		}
-		if seq <= 1 {
-			return nil
-		}
-		turns, err = readTurns(ctx, tx, selectHistory, false, c.Tenant, c.Owner, conversationID, seq, min(n, maxLimit))
-		return err
-	})
+	var (
+		found bool
+		seq   int64
+	)
+	err = s.db.Tenant(c.Tenant).ReadSteps(ctx,
+		sqldb.Step{Query: selectSeq, Args: []any{c.Tenant, c.Owner, beforeID, conversationID}, Found: &found, Dest: []any{&seq}},
+		sqldb.Step{
+			Query: selectHistory, Args: []any{c.Tenant, c.Owner, conversationID, beforeID, min(n, maxLimit)},
+			Row: func(scan func(...any) error) error {
+				t, err := scanTurn(scan, false)
+				turns = append(turns, t)
+				return err
+			},
+		})
+	if err == nil && !found {
+		err = noChat()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
 	}
@@ -212,6 +215,7 @@ func (s *Store) Delete(ctx context.Context, c conversation.Caller, id string) er
 		}
 		return err
 	})
+	s.marks.AllChanged()
 	if err != nil {
 		return fmt.Errorf("delete conversation: %w", err)
 	}
@@ -227,6 +231,7 @@ func (s *Store) Purge(ctx context.Context, t time.Time) (int, error) {
 			n, err = tx.Exec(ctx, purgeConversations, t.UnixMicro(), purgeSlice)
 			return err
 		})
+		s.marks.AllChanged()
 		if err != nil {
 			return total, fmt.Errorf("purge conversations: %w", err)
 		}

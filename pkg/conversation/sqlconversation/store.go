@@ -16,10 +16,15 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// part names what this package writes to the database, see [sqldb.DB.Marks].
+const part = "conversation"
+
 // Store implements [conversation.Store].
 type Store struct {
-	db  *sqldb.DB
-	now func() time.Time
+	db      *sqldb.DB
+	now     func() time.Time
+	marks   *sqldb.Marks
+	pending *pendingTurns
 }
 
 var _ conversation.Store = (*Store)(nil)
@@ -27,21 +32,28 @@ var _ conversation.Store = (*Store)(nil)
 // Open migrates the tables of conversations in db and returns a Store on it.
 // The caller keeps db, closes it, and may share it with other stores.
 func Open(ctx context.Context, db *sqldb.DB) (*Store, error) {
-	if err := db.Migrate(ctx, "conversation", migrations, "migrations"); err != nil {
+	if err := db.Migrate(ctx, part, migrations, "migrations"); err != nil {
 		return nil, fmt.Errorf("open conversations: %w", err)
 	}
-	return &Store{db: db, now: time.Now}, nil
+	return &Store{db: db, now: time.Now, marks: db.Marks(part), pending: newPendingTurns()}, nil
 }
 
 // Ready implements [conversation.Store].
 func (s *Store) Ready(ctx context.Context) error { return s.db.Ready(ctx) }
 
+// A question that is known uses its conversation no further, and its turn is
+// there: nothing is written then, and no row returned.
 const (
-	insertConversation = `insert into conversations (tenant, owner, id, title, turns, created_at, updated_at) values ($1, $2, $3, $4, 1, $5, $5)
-		on conflict (tenant, owner, id) do update set turns = conversations.turns + 1, updated_at = excluded.updated_at returning turns`
-	useConversation = "update conversations set turns = turns + 1, updated_at = $4 where tenant = $1 and owner = $2 and id = $3 returning turns"
-	insertTurn      = `insert into turns (tenant, owner, id, conversation, seq, status, digest, asked_at, deadline, waits_until, question, answer, sources)
-		values ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $8, $9, '', null)`
+	insertConversation = `insert into conversations (tenant, owner, id, title, turns, created_at, updated_at)
+		select $1, $2, $3, $4, 1, cast($5 as bigint), cast($5 as bigint)
+		where not exists (select 1 from turns where tenant = $1 and owner = $2 and id = $6)
+		on conflict (tenant, owner, id) do update set turns = conversations.turns + 1, updated_at = excluded.updated_at`
+	useConversation = `update conversations set turns = turns + 1, updated_at = $4 where tenant = $1 and owner = $2 and id = $3
+		and not exists (select 1 from turns where tenant = $1 and owner = $2 and id = $5)`
+	insertTurn = `insert into turns (tenant, owner, id, conversation, seq, status, digest, asked_at, deadline, waits_until, question, answer, sources)
+		select tenant, owner, $3, id, turns, 'queued', $5, cast($6 as bigint), cast($7 as bigint), cast($7 as bigint), $8, '', null
+		from conversations where tenant = $1 and owner = $2 and id = $4
+		on conflict (tenant, owner, id) do nothing returning seq`
 )
 
 // Accept implements [conversation.Store].
@@ -49,26 +61,15 @@ func (s *Store) Accept(ctx context.Context, q conversation.Question) (turn conve
 	if q.Tenant == "" || q.ID == "" {
 		return turn, false, fault.Invalidf("invalid_question", "a question has a tenant and an id")
 	}
-	title := titleOf(q.Text)
 	derived := q.ConversationID == ""
 	if derived {
 		q.ConversationID = begunBy(q)
 	}
 	q.AskedAt, q.Deadline = fromMicros(q.AskedAt.UnixMicro()), fromMicros(q.Deadline.UnixMicro())
-	// The same question may come twice at once.
-	turns := s.db.Tenant(q.Tenant).Alone("chat", q.ID)
-	err = turns.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		known, err := load(ctx, tx, q.Caller, q.ID)
-		if err != nil {
-			return err
-		}
-		if known != nil {
-			turn, first = *known, false
-			return sameQuestion(known.Question, q, derived)
-		}
-		turn, first, err = s.begin(ctx, tx, q, title, derived)
-		return err
-	})
+	turn, first, err = s.begin(ctx, q, derived)
+	if err == nil && !first {
+		turn, err = s.known(ctx, q, derived)
+	}
 	if err != nil {
 		return conversation.Turn{}, false, fmt.Errorf("accept question: %w", err)
 	}
@@ -92,30 +93,40 @@ func sameQuestion(known, q conversation.Question, derived bool) error {
 	return nil
 }
 
-func (s *Store) begin(ctx context.Context, tx *sqldb.Tx, q conversation.Question, title string, derived bool) (conversation.Turn, bool, error) {
-	var (
-		seq   int64
-		found bool
-		err   error
-	)
+// begin writes a question that is new; first is false for one that is not, or
+// that has no conversation.
+func (s *Store) begin(ctx context.Context, q conversation.Question, derived bool) (turn conversation.Turn, first bool, err error) {
 	now := s.now().UnixMicro()
+	use := sqldb.Step{Query: useConversation, Args: []any{q.Tenant, q.Owner, q.ConversationID, now, q.ID}}
 	if derived {
-		found, err = tx.One(ctx, insertConversation, []any{q.Tenant, q.Owner, q.ConversationID, title, now}, &seq)
-	} else {
-		found, err = tx.One(ctx, useConversation, []any{q.Tenant, q.Owner, q.ConversationID, now}, &seq)
+		use = sqldb.Step{Query: insertConversation, Args: []any{q.Tenant, q.Owner, q.ConversationID, titleOf(q.Text), now, q.ID}}
 	}
+	turn = conversation.Turn{Question: q, Answer: pending(q)}
+	ask := sqldb.Step{
+		Query: insertTurn, Args: []any{q.Tenant, q.Owner, q.ID, q.ConversationID, q.Digest, q.AskedAt.UnixMicro(), q.Deadline.UnixMicro(), q.Text},
+		Found: &first, Dest: []any{&turn.Seq},
+	}
+	mark := s.marks.Of(q.Tenant, q.ID)
+	// The same question may come twice at once.
+	if err := s.db.Tenant(q.Tenant).Alone("chat", q.ID).WriteSteps(ctx, use, ask); err != nil {
+		return turn, false, err
+	}
+	if first {
+		s.pending.put(turn, mark)
+	}
+	return turn, first, nil
+}
+
+// known returns the turn of a question that is not new.
+func (s *Store) known(ctx context.Context, q conversation.Question, derived bool) (conversation.Turn, error) {
+	turn, err := s.read(ctx, q.Caller, q.ID)
 	if err != nil {
-		return conversation.Turn{}, false, fmt.Errorf("use conversation: %w", err)
+		return conversation.Turn{}, err
 	}
-	if !found {
-		return conversation.Turn{}, false, noConversation()
+	if turn == nil {
+		return conversation.Turn{}, noConversation()
 	}
-	_, err = tx.Exec(ctx, insertTurn, q.Tenant, q.Owner, q.ID, q.ConversationID, seq, q.Digest,
-		q.AskedAt.UnixMicro(), q.Deadline.UnixMicro(), q.Text)
-	if err != nil {
-		return conversation.Turn{}, false, fmt.Errorf("insert turn: %w", err)
-	}
-	return conversation.Turn{Question: q, Answer: pending(q), Seq: seq}, true, nil
+	return *turn, sameQuestion(turn.Question, q, derived)
 }
 
 const finishTurn = `update turns set status = $4, answer = $5, sources = $6, waits_until = 9223372036854775807
@@ -130,45 +141,42 @@ func (s *Store) Finish(ctx context.Context, c conversation.Caller, a conversatio
 	if err != nil {
 		return conversation.Answer{}, err
 	}
-	err = s.db.Tenant(c.Tenant).Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		fresh, err := tx.One(ctx, finishTurn, []any{c.Tenant, c.Owner, a.ID, string(a.Status), text, sources}, &a.ConversationID)
-		if err != nil || fresh {
-			return err
-		}
-		known, err := load(ctx, tx, c, a.ID)
-		if err != nil {
-			return err
-		}
-		if known == nil {
-			return noChat()
-		}
-		a = known.Answer
-		return nil
+	var fresh bool
+	err = s.db.Tenant(c.Tenant).Marking(s.marks, a.ID).WriteSteps(ctx, sqldb.Step{
+		Query: finishTurn, Args: []any{c.Tenant, c.Owner, a.ID, string(a.Status), text, sources}, Found: &fresh, Dest: []any{&a.ConversationID},
 	})
 	if err != nil {
 		return conversation.Answer{}, fmt.Errorf("finish chat: %w", err)
 	}
-	return a, nil
+	if fresh {
+		return a, nil
+	}
+	known, err := s.read(ctx, c, a.ID)
+	if err == nil && known == nil {
+		err = noChat()
+	}
+	if err != nil {
+		return conversation.Answer{}, fmt.Errorf("finish chat: %w", err)
+	}
+	return known.Answer, nil
 }
 
 // Get implements [conversation.Store].
+//
+// A worker asks it before it begins, of a chat that was accepted a moment ago
+// and that most often nothing has happened to since.
 func (s *Store) Get(ctx context.Context, c conversation.Caller, id string) (conversation.Turn, error) {
-	var turn conversation.Turn
-	err := s.db.Tenant(c.Tenant).Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		known, err := load(ctx, tx, c, id)
-		if err != nil {
-			return err
-		}
-		if known == nil {
-			return noChat()
-		}
-		turn = *known
-		return nil
-	})
+	if turn, ok := s.pending.get(s.marks, c, id); ok {
+		return turn, nil
+	}
+	turn, err := s.read(ctx, c, id)
+	if err == nil && turn == nil {
+		err = noChat()
+	}
 	if err != nil {
 		return conversation.Turn{}, fmt.Errorf("get chat: %w", err)
 	}
-	return turn, nil
+	return *turn, nil
 }
 
 func noChat() error { return fault.NotFoundf("chat_not_found", "there is no such chat") }

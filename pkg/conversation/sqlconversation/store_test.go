@@ -97,7 +97,7 @@ func TestTenReplicasStartTogether(t *testing.T) {
 		wg.Go(func() { openBoth(t, db) })
 	}
 	wg.Wait()
-	if tables := postgrestest.CheckTables(t, url); len(tables) != 9 {
+	if tables := postgrestest.CheckTables(t, url); len(tables) != 11 {
 		t.Errorf("tables with tenants: %v", tables)
 	}
 }

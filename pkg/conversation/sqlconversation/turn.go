@@ -19,15 +19,20 @@ const (
 	selectTurn  = "select " + allColumns + " from turns where tenant = $1 and owner = $2 and id = $3"
 )
 
-// load returns a turn, or nil when there is none.
-func load(ctx context.Context, tx *sqldb.Tx, c conversation.Caller, id string) (*conversation.Turn, error) {
-	var turn *conversation.Turn
-	err := tx.Each(ctx, selectTurn, []any{c.Tenant, c.Owner, id}, func(scan func(...any) error) error {
-		t, err := scanTurn(scan, true)
-		turn = &t
-		return err
+// read returns a turn, or nil when there is none.
+func (s *Store) read(ctx context.Context, c conversation.Caller, id string) (turn *conversation.Turn, err error) {
+	err = s.db.Tenant(c.Tenant).ReadSteps(ctx, sqldb.Step{
+		Query: selectTurn, Args: []any{c.Tenant, c.Owner, id},
+		Row: func(scan func(...any) error) error {
+			t, err := scanTurn(scan, true)
+			turn = &t
+			return err
+		},
 	})
-	return turn, err
+	if err != nil {
+		return nil, err
+	}
+	return turn, nil
 }
 
 // scanTurn reads allColumns, or leanColumns.
