@@ -50,26 +50,22 @@ const headerSize = "Nats-Msg-Size"
 // settled, and messages that come meanwhile may or may not be seen. A stream
 // that does not answer is Transient.
 func Browse(ctx context.Context, js jetstream.JetStream, r Range, visit func(Leaf) bool) (err error) {
-	cfg := jetstream.ConsumerConfig{
-		Name: "browse-" + corpus.NewID(), FilterSubjects: r.Subjects, AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true,
-		MemoryStorage: true, Replicas: 1, InactiveThreshold: browseIdle,
+	after := r.After
+	if after == 0 && !r.Since.IsZero() {
+		if after, err = before(ctx, js, r); err != nil {
+			return err
+		}
 	}
-	switch {
-	case r.After > 0:
-		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, r.After+1
-	case !r.Since.IsZero():
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &r.Since
+	cfg := browser()
+	cfg.FilterSubjects = r.Subjects
+	if after > 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, after+1
 	}
 	consumer, err := js.CreateConsumer(ctx, r.Stream, cfg)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", r.Stream, unavailable(err))
 	}
-	defer func() {
-		// Left behind, the server forgets it by itself.
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), browseWait)
-		defer cancel()
-		_ = js.DeleteConsumer(end, r.Stream, cfg.Name)
-	}()
+	defer forget(ctx, js, r.Stream, cfg.Name)
 	for left := consumer.CachedInfo().NumPending; left > 0; {
 		n, more, err := browse(ctx, consumer, visit)
 		if err != nil {
@@ -81,6 +77,35 @@ func Browse(ctx context.Context, js jetstream.JetStream, r Range, visit func(Lea
 		left -= min(left, uint64(n))
 	}
 	return nil
+}
+
+// browser returns a consumer that settles nothing and is soon forgotten.
+func browser() jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Name: "browse-" + corpus.NewID(), AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true,
+		MemoryStorage: true, Replicas: 1, InactiveThreshold: browseIdle,
+	}
+}
+
+// forget removes a consumer. Left behind, the server forgets it by itself.
+func forget(ctx context.Context, js jetstream.JetStream, stream, name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), browseWait)
+	defer cancel()
+	_ = js.DeleteConsumer(ctx, stream, name)
+}
+
+// before returns the sequence of the last message that was stored before
+// r.Since. It is asked for without filters: with a start time and several
+// filters nats-server 2.15.2 leaves out messages that belong to the answer.
+func before(ctx context.Context, js jetstream.JetStream, r Range) (uint64, error) {
+	cfg := browser()
+	cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &r.Since
+	consumer, err := js.CreateConsumer(ctx, r.Stream, cfg)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", r.Stream, unavailable(err))
+	}
+	forget(ctx, js, r.Stream, cfg.Name)
+	return consumer.CachedInfo().Delivered.Stream, nil
 }
 
 // browse shows one batch and returns how many messages it had, and whether visit wants more.
