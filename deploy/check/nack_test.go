@@ -42,6 +42,9 @@ type (
 		DuplicateWindow   string   `json:"duplicateWindow,omitempty"`
 		AllowMsgTTL       bool     `json:"allowMsgTtl,omitempty"`
 		NoAck             bool     `json:"noAck,omitempty"`
+		AllowRollup       bool     `json:"allowRollup,omitempty"`
+		DenyDelete        bool     `json:"denyDelete,omitempty"`
+		AllowDirect       bool     `json:"allowDirect,omitempty"`
 		PreventUpdate     bool     `json:"preventUpdate,omitempty"`
 	}
 	consumer struct {
@@ -82,6 +85,7 @@ func resources(topology broker.Topology) (streams []stream, consumers []consumer
 				Replicas: s.Replicas, Discard: discard(s.Discard), DiscardPerSubject: s.DiscardNewPerSubject, MaxMsgs: s.MaxMsgs,
 				MaxMsgsPerSubject: s.MaxMsgsPerSubject, MaxBytes: s.MaxBytes, MaxAge: duration(s.MaxAge),
 				DuplicateWindow: duration(s.Duplicates), AllowMsgTTL: s.AllowMsgTTL, NoAck: s.NoAck,
+				AllowRollup: s.AllowRollup, DenyDelete: s.DenyDelete, AllowDirect: s.AllowDirect,
 			},
 		})
 		for _, c := range s.Consumers {

@@ -77,6 +77,7 @@ func AccessOf(name string) Access {
 		a.publishes("work it makes or finds forgotten", event.KindDocumentUploaded, event.KindDocumentDeleted, event.KindDocumentChanged, event.KindChunksReady)
 		a.publishes("facts", event.KindDocumentIndexed, event.KindDocumentFailed, event.KindDocumentRemoved)
 		a.buriesForsaken()
+		a.leases()
 		a.calls()
 	case AccessRetriever:
 		a.works(StreamChat, ConsumerRetriever)
@@ -163,6 +164,15 @@ func (a *Access) calls() {
 		Grant{"$KV." + bucket + ".>", why},
 		Grant{jsAPI + "STREAM.MSG.GET.KV_" + bucket, why},
 		Grant{jsAPI + "DIRECT.GET.KV_" + bucket + ".>", why},
+	)
+}
+
+// leases adds what those need of whom one at a time does a job.
+func (a *Access) leases() {
+	const why = "which replica does what only one does"
+	a.Publish = append(a.Publish,
+		Grant{"$KV." + BucketLeases + ".*", why},
+		Grant{jsAPI + "DIRECT.GET.KV_" + BucketLeases + ".>", why},
 	)
 }
 

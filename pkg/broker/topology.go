@@ -21,6 +21,13 @@ const (
 	StreamAdvisories = "RAG_ADVISORIES"
 )
 
+// BucketLeases is the KV bucket of what one replica at a time does (package lease).
+const BucketLeases = "RAG_LEASE"
+
+// LeaseTTL is how long a lease lasts that its holder does not renew: how long
+// a job waits for its next holder after a kill -9.
+const LeaseTTL = 15 * time.Second
+
 // Names of the durable consumers. They are part of the contract: renaming
 // one makes the server forget how far its work got.
 const (
@@ -197,7 +204,7 @@ type Stream struct {
 // streams and consumers are described.
 func NewTopology(cfg TopologyConfig) Topology {
 	c := cfg.WithDefaults()
-	return Topology{Streams: []Stream{c.chat(), c.ingest(), c.events(), c.frames(), c.dead(), c.advisories()}}
+	return Topology{Streams: []Stream{c.chat(), c.ingest(), c.events(), c.frames(), c.dead(), c.advisories(), c.leases()}}
 }
 
 // chat holds questions in flight. The bound is the admission control.
@@ -298,6 +305,18 @@ func (c TopologyConfig) advisories() Stream {
 		cfg.Subjects = append(cfg.Subjects, AdvisoryMaxDeliveries+of+".*", AdvisoryTerminated+of+".*")
 	}
 	return Stream{StreamConfig: cfg, Consumers: []jetstream.ConsumerConfig{c.consumer(ConsumerForsaken)}}
+}
+
+// leases is the bucket of leases, as the stream that a KV bucket is (NATS
+// ADR-8). Entries end by the server's clock.
+func (c TopologyConfig) leases() Stream {
+	return Stream{StreamConfig: jetstream.StreamConfig{
+		Name: "KV_" + BucketLeases, Description: "what one replica at a time does",
+		Subjects:  []string{"$KV." + BucketLeases + ".>"},
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
+		Discard: jetstream.DiscardNew, MaxMsgsPerSubject: 1, MaxBytes: 1 << 20, MaxAge: LeaseTTL, Duplicates: LeaseTTL,
+		AllowRollup: true, DenyDelete: true, AllowDirect: true,
+	}}
 }
 
 // consumer returns a durable that never gives up by itself: the worker
