@@ -20,6 +20,8 @@ const (
 	MaxKeyAge = 5 * time.Second
 	// refreshAge is when it is looked up again, though it would do while the record is away.
 	refreshAge = 4 * time.Second
+	// refreshWait is how long a caller waits for that while what is known would do.
+	refreshWait = 250 * time.Millisecond
 	// lookupTimeout bounds one question to the record.
 	lookupTimeout = 2 * time.Second
 	// knownKeys is how many keys are remembered at least, known and unknown ones together.
@@ -109,14 +111,22 @@ func (r *Keyring) find(ctx context.Context, id string) (lookup, error) {
 		defer cancel()
 		return r.ask(ctx, id)
 	})
+	var enough <-chan time.Time
+	if ok && age < MaxKeyAge {
+		wait := time.NewTimer(min(refreshWait, MaxKeyAge-age))
+		defer wait.Stop()
+		enough = wait.C
+	}
 	select {
 	case <-ctx.Done():
 		return lookup{}, Unavailable(context.Cause(ctx))
+	case <-enough:
+		return known, nil
 	case a := <-answer:
 		if a.Err == nil {
 			return a.Val.(lookup), nil //nolint:forcetypeassert // of this function's ask
 		}
-		if ok && age <= MaxKeyAge {
+		if enough != nil {
 			return known, nil
 		}
 		return lookup{}, Unavailable(a.Err)

@@ -125,7 +125,7 @@ func (b *bucket) until(n float64) time.Duration {
 }
 
 // forget drops the accounts that have their full allowance, and, when these
-// are too few, any. The caller holds l.mu.
+// are too few, any: a good many, for it takes long. The caller holds l.mu.
 func (l *Limiter) forget(now time.Time) {
 	for account, b := range l.accounts {
 		if b.refill(now); b.took == 0 && b.tokens >= float64(b.limit) {
@@ -133,7 +133,7 @@ func (l *Limiter) forget(now time.Time) {
 		}
 	}
 	for account := range l.accounts {
-		if len(l.accounts) < maxAccounts {
+		if len(l.accounts) < maxAccounts*7/8 {
 			return
 		}
 		delete(l.accounts, account)

@@ -158,7 +158,7 @@ func encodeSearch(q event.Search) []byte {
 	w.filter(q.Filter)
 	w.text(q.Query)
 	w.text(q.Mode)
-	w.number(uint64(int64(q.Limit))) //nolint:gosec // the bits of it
+	w.number(uint64(int64(q.Limit)))
 	w.time(q.Deadline)
 	return w.buf
 }
@@ -207,7 +207,7 @@ func (w *writer) time(t time.Time) {
 		w.number(math.MaxUint64)
 		return
 	}
-	w.number(uint64(t.UnixNano())) //nolint:gosec // the bits of it
+	w.number(uint64(t.UnixNano()))
 }
 
 // filter writes the conditions by their keys: JSON does not keep their order.

@@ -190,7 +190,7 @@ func (s *Service) asked(ctx context.Context, d worker.Delivery[event.ChatAsked])
 // history returns the turns before this one, oldest first.
 func (s *Service) history(ctx context.Context, d worker.Delivery[event.ChatAsked]) ([]event.Turn, error) {
 	if !d.Data.Followup {
-		return nil, nil //nolint:nilerr // the letter says why
+		return nil, nil
 	}
 	caller := conversation.Caller{Tenant: d.Event.Tenant, Owner: d.Data.Owner}
 	turns, err := s.deps.Conversations.History(ctx, caller, d.Data.ConversationID, d.Data.ID, historyTurns)

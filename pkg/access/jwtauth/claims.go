@@ -18,35 +18,31 @@ const (
 // claims are those of a token, by name.
 type claims map[string]any
 
-// get returns the claim of the name, or the one that its dots lead to.
-func (c claims) get(name string) (any, bool) {
+// get returns the claim of the name, or the one that its dots lead to, or nil.
+func (c claims) get(name string) any {
 	if v, ok := c[name]; ok {
-		return v, true
+		return v
 	}
 	var v any = map[string]any(c)
 	for part := range strings.SplitSeq(name, ".") {
 		object, ok := v.(map[string]any)
 		if !ok {
-			return nil, false
+			return nil
 		}
-		if v, ok = object[part]; !ok {
-			return nil, false
-		}
+		v = object[part]
 	}
-	return v, true
+	return v
 }
 
 // text returns a claim that is a text, else "".
 func (c claims) text(name string) string {
-	v, _ := c.get(name)
-	s, _ := v.(string)
+	s, _ := c.get(name).(string)
 	return s
 }
 
 // texts returns a claim that is a text or a list of texts, else nothing.
 func (c claims) texts(name string) []string {
-	v, _ := c.get(name)
-	switch v := v.(type) {
+	switch v := c.get(name).(type) {
 	case string:
 		return []string{v}
 	case []any:

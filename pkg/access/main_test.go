@@ -1,0 +1,9 @@
+package access
+
+import (
+	"testing"
+
+	"github.com/ragbus/ragbus/pkg/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
