@@ -3,12 +3,16 @@ package qdrantvector
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/qdrant/go-client/qdrant"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/ragbus/ragbus/pkg/vector"
 )
 
 // randomAnswer is an answer as servers send it, with more in it than is asked for.
@@ -18,8 +22,8 @@ func randomAnswer(rng *rand.Rand) *qdrant.QueryBatchResponse {
 		result := &qdrant.BatchResult{}
 		for range rng.IntN(5) {
 			p := &qdrant.ScoredPoint{Id: qdrant.NewIDUUID(uuid.NewString()), Score: rng.Float32(), Version: rng.Uint64(), Payload: map[string]*qdrant.Value{
-				documentKey: qdrant.NewValueString(fmt.Sprint("d", rng.IntN(3))), versionKey: qdrant.NewValueString("v"), ordinalKey: qdrant.NewValueInt(rng.Int64()),
-				collectionKey: qdrant.NewValueString("ü"), aclKey: qdrant.NewValueFromList(qdrant.NewValueString("*")), liveKey: qdrant.NewValueBool(true),
+				refKey:      qdrant.NewValueString(refOf(vector.Document{ID: fmt.Sprint("d", rng.IntN(3)), Version: "v"}, rng.IntN(1000))),
+				documentKey: qdrant.NewValueString("other"), collectionKey: qdrant.NewValueString("ü"), aclKey: qdrant.NewValueFromList(qdrant.NewValueString("*")), liveKey: qdrant.NewValueBool(true),
 				revisionKey: qdrant.NewValueInt(-rng.Int64()), stateKey: qdrant.NewValueString("{}"), "other": qdrant.NewValueDouble(1), "none": qdrant.NewValueNull(),
 			}}
 			if rng.IntN(2) == 0 {
@@ -46,11 +50,17 @@ func TestAnswersAreWhatTheMessagesSay(t *testing.T) {
 			points := []point{}
 			for _, p := range result.GetResult() {
 				payload := p.GetPayload()
-				points = append(points, point{
+				one := point{
 					id: uuid.MustParse(p.GetId().GetUuid()), score: p.GetScore(),
-					document: payload[documentKey].GetStringValue(), version: payload[versionKey].GetStringValue(), collection: payload[collectionKey].GetStringValue(),
-					ordinal: payload[ordinalKey].GetIntegerValue(), revision: payload[revisionKey].GetIntegerValue(), state: payload[stateKey].GetStringValue(),
-				})
+					collection: payload[collectionKey].GetStringValue(), revision: payload[revisionKey].GetIntegerValue(), state: payload[stateKey].GetStringValue(),
+				}
+				if parts := strings.Split(payload[refKey].GetStringValue(), "/"); len(parts) == 3 {
+					one.source = &source{parts[1], parts[2]}
+					if one.ordinal, err = strconv.ParseInt(parts[0], 10, 64); err != nil {
+						t.Fatal(err)
+					}
+				}
+				points = append(points, one)
 			}
 			want = append(want, points)
 		}
@@ -59,21 +69,27 @@ func TestAnswersAreWhatTheMessagesSay(t *testing.T) {
 			t.Fatal(err)
 		}
 		clear(data) // nothing of it may be kept
-		if diff := cmp.Diff(want, got.results, cmp.AllowUnexported(point{})); diff != "" {
+		if diff := cmp.Diff(want, got.results, cmp.AllowUnexported(point{}, source{})); diff != "" {
 			t.Fatalf("%v (-want +got):\n%s", message, diff)
 		}
 	}
 }
 
-func TestForeignIDsAreRefused(t *testing.T) {
+func TestMalformedAnswersAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, id := range []*qdrant.PointId{qdrant.NewIDNum(7), qdrant.NewIDUUID("x"), qdrant.NewIDUUID("zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz")} {
-		data, err := proto.Marshal(&qdrant.QueryBatchResponse{Result: []*qdrant.BatchResult{{Result: []*qdrant.ScoredPoint{{Id: id}}}}})
+	points := []*qdrant.ScoredPoint{
+		{Id: qdrant.NewIDNum(7)}, {Id: qdrant.NewIDUUID("x")}, {Id: qdrant.NewIDUUID("zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz")}, {Id: &qdrant.PointId{}},
+	}
+	for _, ref := range []string{"", "1", "x/d/v", "1/d", "1/d/v/c"} {
+		points = append(points, &qdrant.ScoredPoint{Payload: map[string]*qdrant.Value{refKey: qdrant.NewValueString(ref)}})
+	}
+	for _, p := range points {
+		data, err := proto.Marshal(&qdrant.QueryBatchResponse{Result: []*qdrant.BatchResult{{Result: []*qdrant.ScoredPoint{p}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := new(answers).read(data); err == nil {
-			t.Errorf("the id %v was taken", id)
+			t.Errorf("%v was taken", p)
 		}
 	}
 }

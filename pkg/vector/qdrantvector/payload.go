@@ -24,7 +24,8 @@ const (
 	collectionKey = "collection"
 	documentKey   = "document"
 	versionKey    = "version"
-	ordinalKey    = "ordinal"
+	// refKey is the chunk, its document and version in one word: see refOf.
+	refKey        = "ref"
 	generationKey = "generation"
 	// liveKey marks points that a search may find; the head decides.
 	liveKey = "live"

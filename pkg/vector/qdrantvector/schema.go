@@ -14,7 +14,7 @@ import (
 )
 
 // layout numbers the form of points. A collection of another one is rebuilt.
-const layout = 1
+const layout = 2
 
 const (
 	layoutKey  = "layout"

@@ -143,7 +143,7 @@ func (r *run) legs(ctx context.Context) (keyword, dense []found, err error) {
 		filter.MustNot = append(filter.MustNot, qdrant.NewFilterAsCondition(otherVersions(document, r.known[document].Live)))
 	}
 	limit := new(uint64(r.depth + tieMargin))
-	payload := qdrant.NewWithPayloadInclude(documentKey, versionKey, ordinalKey, collectionKey)
+	payload := qdrant.NewWithPayloadInclude(refKey, collectionKey)
 	var batch []*qdrant.QueryPoints
 	if len(r.terms) > 0 {
 		params, err := r.sparseParams()
@@ -202,21 +202,26 @@ func (r *run) batch(ctx context.Context, queries []*qdrant.QueryPoints) ([][]poi
 	return results, nil
 }
 
-// leg returns a leg's hits, best first.
+// leg returns a leg's hits, best first. A point that does not say where it is
+// from was not written by this package.
 func (r *run) leg(points []point, dense bool) []found {
-	out, scores := make([]found, len(points)), make([]float64, len(points))
+	out, scores := make([]found, 0, len(points)), make([]float64, len(points))
 	for i := range points {
 		p := &points[i]
+		if p.source == nil {
+			continue
+		}
 		scores[i] = float64(p.score)
-		out[i] = found{id: p.id, Hit: vector.Hit{
-			Ref:        corpus.ChunkRef{Tenant: r.query.Scope.Tenant(), Document: p.document, Version: p.version, Ordinal: int(p.ordinal)},
+		f := found{id: p.id, Hit: vector.Hit{
+			Ref:        corpus.ChunkRef{Tenant: r.query.Scope.Tenant(), Document: p.source.document, Version: p.source.version, Ordinal: int(p.ordinal)},
 			Collection: p.collection, Score: scores[i],
 		}}
 		if dense {
-			out[i].Dense = &scores[i]
+			f.Dense = &scores[i]
 		} else {
-			out[i].Keyword = &scores[i]
+			f.Keyword = &scores[i]
 		}
+		out = append(out, f)
 	}
 	slices.SortFunc(out, func(a, b found) int { return vector.Compare(a.Hit, b.Hit) })
 	return out

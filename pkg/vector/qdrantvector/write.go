@@ -107,7 +107,7 @@ func (s *Store) encode(doc vector.Document, points []vector.Point) ([]*qdrant.Po
 			Id: qdrant.NewIDUUID(corpus.PointID(ref, s.cfg.ProfileKey)), Vectors: qdrant.NewVectorsMap(vectors),
 			Payload: map[string]*qdrant.Value{
 				tenantKey: qdrant.NewValueString(doc.Tenant), documentKey: qdrant.NewValueString(doc.ID), versionKey: qdrant.NewValueString(doc.Version),
-				ordinalKey: qdrant.NewValueInt(int64(p.Ordinal)), generationKey: qdrant.NewValueInt(doc.Generation),
+				refKey: qdrant.NewValueString(refOf(doc, p.Ordinal)), generationKey: qdrant.NewValueInt(doc.Generation),
 				leanKey: qdrant.NewValueInt(int64(10*words.EnglishWords - words.Words)),
 			},
 		}
