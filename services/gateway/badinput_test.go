@@ -327,7 +327,7 @@ func TestAPanicIsAProblemAndNothingMore(t *testing.T) {
 		t.Fatalf("%s", got.body)
 	}
 	g.get("/v1/documents/"+corpus.NewID()).problem(t, http.StatusNotFound, "document_not_found")
-	if n := len(g.svc.uploads.free); n != 0 {
+	if n := g.svc.uploads.inUse(); n != 0 {
 		t.Fatalf("%d upload slots are lost", n)
 	}
 }

@@ -44,26 +44,30 @@ func (r *request) postChat() error {
 	if err != nil {
 		return err
 	}
+	if err := r.afford(); err != nil {
+		return err
+	}
 	if in.background && !in.stream {
 		return r.askInBackground(in)
 	}
-	taken, code, what := r.s.chats, "too_many_chats", "questions"
+	taken := r.s.chats
 	if in.stream {
-		taken, code, what = r.s.streams, "too_many_streams", "streams"
+		taken = r.s.streams
 	}
-	if !taken.take() {
-		return overloaded(code, what)
+	tenant := r.who.Tenant
+	if err := taken.take(tenant); err != nil {
+		return err
 	}
 	a, err := r.begin(in)
 	if err != nil {
-		taken.give()
+		taken.give(tenant)
 		return err
 	}
 	if in.stream {
-		r.stream(a, streamOptions{done: taken.give})
+		r.stream(a, streamOptions{done: func() { taken.give(tenant) }})
 		return nil
 	}
-	defer taken.give()
+	defer taken.give(tenant)
 	defer a.close()
 	r.s.readers.enter(a.id())
 	peer := r.peer()
@@ -151,7 +155,7 @@ func (in ask) digest() string {
 func (r *request) acceptQuestion(in ask) (turn conversation.Turn, first bool, err error) {
 	now := r.s.now().UTC()
 	q := conversation.Question{
-		Caller: r.who.caller(), ConversationID: in.conversationID, Digest: in.digest(), Text: in.question,
+		Caller: r.caller(), ConversationID: in.conversationID, Digest: in.digest(), Text: in.question,
 		AskedAt: now, Deadline: now.Add(in.deadline),
 	}
 	for n := range maxReplays {
@@ -183,7 +187,7 @@ func (r *request) begin(in ask) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := r.s.newAnswer(r.who.caller(), turn, r.started)
+	a := r.s.newAnswer(r.caller(), turn, r.started)
 	if turn.Answer.Status.Terminal() {
 		return a, nil
 	}
@@ -234,12 +238,12 @@ func (r *request) sendQuestion(in ask, turn conversation.Turn, first bool) error
 func (r *request) publishQuestion(in ask, turn conversation.Turn) error {
 	q := turn.Question
 	e := event.New(q.Tenant, q.AskedAt, event.ChatAsked{
-		ID: q.ID, ConversationID: q.ConversationID, Owner: q.Owner, Principals: r.who.Principals, Question: q.Text,
+		ID: q.ID, ConversationID: q.ConversationID, Owner: q.Owner, Account: r.who.Account, Principals: r.who.Principals, Question: q.Text,
 		Collections: in.collections, Filter: in.filter, Followup: turn.Seq > 1, Stream: in.stream, Background: in.background,
 		AskedAt: q.AskedAt,
 	})
 	e.ReplyTo, e.Deadline = r.s.hub.Subject(q.ID), q.Deadline
-	return r.s.deps.Publisher.Publish(r.ctx, e)
+	return r.s.deps.Publisher.Publish(r.ctx, r.s.deps.Signer.Sign(e))
 }
 
 // refused fails a chat at once whose question the broker did not take, so
@@ -292,7 +296,7 @@ func (r *request) turn() (conversation.Turn, error) {
 	if err != nil {
 		return conversation.Turn{}, err
 	}
-	return r.s.deps.Conversations.Get(r.ctx, r.who.caller(), id)
+	return r.s.deps.Conversations.Get(r.ctx, r.caller(), id)
 }
 
 func (r *request) getChat() error {
@@ -312,7 +316,7 @@ func (r *request) cancelChat() error {
 	if turn.Answer.Status.Terminal() {
 		return r.json(http.StatusOK, shownAnswer(turn.Answer))
 	}
-	stored, err := r.s.cancelWork(r.ctx, r.who.caller(), turn)
+	stored, err := r.s.cancelWork(r.ctx, r.caller(), turn)
 	if err != nil {
 		return err
 	}
@@ -329,15 +333,16 @@ func (r *request) streamChat() error {
 	if err != nil {
 		return err
 	}
-	if !r.s.streams.take() {
-		return overloaded("too_many_streams", "streams")
+	tenant := r.who.Tenant
+	if err := r.s.streams.take(tenant); err != nil {
+		return err
 	}
-	a := r.s.newAnswer(r.who.caller(), turn, r.started)
+	a := r.s.newAnswer(r.caller(), turn, r.started)
 	if err := a.resume(r.ctx); err != nil {
-		r.s.streams.give()
+		r.s.streams.give(tenant)
 		return chatError{err, a.id()}
 	}
-	r.stream(a, streamOptions{last: last, done: r.s.streams.give})
+	r.stream(a, streamOptions{last: last, done: func() { r.s.streams.give(tenant) }})
 	return nil
 }
 

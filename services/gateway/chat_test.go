@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/conversation"
 	"github.com/ragbus/ragbus/pkg/corpus"
@@ -80,7 +81,7 @@ func TestTheQuestionReachesTheBrokerWhole(t *testing.T) {
 		header{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
 	w := <-asked
 	if w.ask.Question != "Why?" || len(w.ask.Collections) != 2 || len(w.ask.Filter) != 1 || w.ask.Stream || w.ask.Background ||
-		w.ask.Owner != localOwner || w.event.Tenant != "default" {
+		w.ask.Owner != access.LocalOwner || w.event.Tenant != "default" {
 		t.Fatalf("%+v", w.ask)
 	}
 	if left := w.event.Deadline.Sub(w.ask.AskedAt); left != 30*time.Second {
@@ -171,7 +172,7 @@ func TestAnIdempotencyKeyAsksOnce(t *testing.T) {
 		go func() { answers <- at.postJSON("/v1/chat", `{"question":"Why?"}`, key) }()
 	}
 	eventually(t, "three wait", func() bool {
-		return len(g.svc.chats.free) == 2 && len(other.svc.chats.free) == 1 && asked.Load() == 1
+		return g.svc.chats.inUse() == 2 && other.svc.chats.inUse() == 1 && asked.Load() == 1
 	})
 	close(release)
 	ids := map[string]bool{}
@@ -257,7 +258,7 @@ func TestAChatWithoutAGatewayIsEndedByTheSweeper(t *testing.T) {
 	g := s.serve()
 	past := time.Now().Add(-time.Minute)
 	turn, _, err := s.chats.Accept(t.Context(), conversation.Question{
-		Caller: anonymous().caller(), ID: corpus.NewID(), Digest: "d", Text: "Lost?", AskedAt: past.Add(-time.Second), Deadline: past,
+		Caller: localCaller(), ID: corpus.NewID(), Digest: "d", Text: "Lost?", AskedAt: past.Add(-time.Second), Deadline: past,
 	})
 	must(t, err)
 	g.svc.sweepOnce(t.Context())
@@ -275,7 +276,7 @@ func TestOneChatTooManyIs503(t *testing.T) {
 	g := s.serve(func(c *Config, _ *Deps) { c.MaxChats = 1 })
 	first := make(chan answered, 1)
 	go func() { first <- g.postJSON("/v1/chat", `{"question":"Why?","deadline_ms":1500}`) }()
-	eventually(t, "the first waits", func() bool { return len(g.svc.chats.free) == 1 })
+	eventually(t, "the first waits", func() bool { return g.svc.chats.inUse() == 1 })
 	got := g.postJSON("/v1/chat", `{"question":"Why?"}`)
 	got.problem(t, http.StatusServiceUnavailable, "too_many_chats")
 	if got.header.Get("Retry-After") == "" {
@@ -293,7 +294,7 @@ func TestARepetitionPublishesWhatItsFirstAskerCouldNot(t *testing.T) {
 	in := ask{question: "Lost?"}
 	asked0 := time.Now().Add(-republishAfter - time.Second)
 	_, _, err := s.chats.Accept(t.Context(), conversation.Question{
-		Caller: anonymous().caller(), ID: corpus.DeriveID("chat/key", "default", localOwner, "k", "0"), Digest: in.digest(), Text: in.question,
+		Caller: localCaller(), ID: corpus.DeriveID("chat/key", "default", access.LocalOwner, "k", "0"), Digest: in.digest(), Text: in.question,
 		AskedAt: asked0, Deadline: asked0.Add(time.Minute),
 	})
 	must(t, err)

@@ -10,14 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/config"
 )
 
 // DefaultAddr is where a server listens when nothing else is said: this machine only.
 const DefaultAddr = "127.0.0.1:8080"
-
-// AuthNone lets everyone in who reaches the server, as the tenant "default".
-const AuthNone = "none"
 
 // Config is the operator's part of the gateway.
 type Config struct {
@@ -25,9 +23,10 @@ type Config struct {
 	Addr string `env:"RAGBUS_HTTP_ADDR"`
 	// Port is the convention of hosting platforms; it counts when Addr is empty.
 	Port string `env:"PORT"`
-	// Auth says who may call. Only "none" exists in this version.
+	// Auth says how callers are known: [access.AuthNone], [access.AuthKeys] or [access.AuthJWT].
 	Auth string `env:"RAGBUS_AUTH" envDefault:"none"`
-	// CORSOrigins are the web origins whose pages may call, exactly as browsers send them.
+	// CORSOrigins are the web origins whose pages may call, exactly as browsers
+	// send them; "*" alone is every one.
 	CORSOrigins []string `env:"RAGBUS_CORS_ORIGINS"`
 
 	// MaxUploadBytes bounds one uploaded document.
@@ -76,11 +75,9 @@ func (c Config) Validate() error {
 	var problems []error
 	add := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	switch c.Auth {
-	case AuthNone:
-	case "keys", "jwt":
-		add("RAGBUS_AUTH: %q is not available in this version; only %q is", c.Auth, AuthNone)
+	case access.AuthNone, access.AuthKeys, access.AuthJWT:
 	default:
-		add("RAGBUS_AUTH: %q is not known; use %q", c.Auth, AuthNone)
+		add("RAGBUS_AUTH: %q is not known; use %s, %s or %s", c.Auth, access.AuthNone, access.AuthKeys, access.AuthJWT)
 	}
 	if n, err := strconv.Atoi(c.Port); c.Addr == "" && c.Port != "" && (err != nil || n < 0 || n > 65535) {
 		add("PORT: %q is not a port", c.Port)
@@ -88,8 +85,14 @@ func (c Config) Validate() error {
 		problems = append(problems, err)
 	}
 	for _, origin := range c.CORSOrigins {
+		if origin == anyOrigin {
+			if len(c.CORSOrigins) > 1 || c.Auth == access.AuthNone {
+				add("RAGBUS_CORS_ORIGINS: %q stands alone, and only where callers are known: with RAGBUS_AUTH=none every page could read everything", anyOrigin)
+			}
+			continue
+		}
 		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Scheme == "" || u.Scheme+"://"+u.Host != origin {
-			add("RAGBUS_CORS_ORIGINS: %q is not an origin such as https://app.example.com (no path, no slash at the end, no wildcard)", origin)
+			add("RAGBUS_CORS_ORIGINS: %q is not an origin such as https://app.example.com (no path, no slash at the end)", origin)
 		}
 	}
 	if c.MaxUploadBytes < 1<<10 || c.MaxUploadBytes > 16<<30 {
@@ -183,9 +186,9 @@ func checkAddr(addr, auth string) error {
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return fmt.Errorf("RAGBUS_HTTP_ADDR: %q has no port between 0 and 65535", addr)
 	}
-	if auth == AuthNone && !isLoopback(host) {
+	if auth == access.AuthNone && !isLoopback(host) {
 		return fmt.Errorf("RAGBUS_HTTP_ADDR: %q can be reached by other machines, but with RAGBUS_AUTH=none nobody is asked who they are; "+
-			"listen on a loopback address such as 127.0.0.1:%s and put an authenticating proxy in front", addr, port)
+			"listen on a loopback address such as 127.0.0.1:%s, or set RAGBUS_AUTH=keys and make one with `ragbus keys create`", addr, port)
 	}
 	return nil
 }

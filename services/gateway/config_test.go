@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/config"
 )
 
@@ -14,7 +15,7 @@ func TestDefaultsValidateAndAreTheSameFromCode(t *testing.T) {
 	must(t, err)
 	made := Config{}.WithDefaults()
 	if loaded.ChatDeadline != time.Minute || loaded.MaxUploadBytes != 100<<20 || loaded.listenAddr() != DefaultAddr || made.MaxChats != loaded.MaxChats ||
-		made.ShutdownGrace != loaded.ShutdownGrace || made.Auth != AuthNone {
+		made.ShutdownGrace != loaded.ShutdownGrace || made.Auth != access.AuthNone {
 		t.Fatalf("%+v\n%+v", loaded, made)
 	}
 }
@@ -25,8 +26,6 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 		vars config.Vars
 		want string
 	}{
-		{config.Vars{"RAGBUS_AUTH": "keys"}, `RAGBUS_AUTH: "keys" is not available in this version`},
-		{config.Vars{"RAGBUS_AUTH": "jwt"}, `"jwt" is not available`},
 		{config.Vars{"RAGBUS_AUTH": "x"}, `"x" is not known`},
 		{config.Vars{"RAGBUS_HTTP_ADDR": ":8080"}, "listen on a loopback address such as 127.0.0.1:8080"},
 		{config.Vars{"RAGBUS_HTTP_ADDR": "0.0.0.0:80"}, "can be reached by other machines"},
@@ -36,6 +35,8 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 		{config.Vars{"RAGBUS_HTTP_ADDR": "localhost:http"}, "no port"},
 		{config.Vars{"PORT": "http"}, "PORT"},
 		{config.Vars{"RAGBUS_CORS_ORIGINS": "*"}, "RAGBUS_CORS_ORIGINS"},
+		{config.Vars{"RAGBUS_CORS_ORIGINS": "*,https://a.example", "RAGBUS_AUTH": "keys"}, "RAGBUS_CORS_ORIGINS"},
+		{config.Vars{"RAGBUS_CORS_ORIGINS": "null", "RAGBUS_AUTH": "keys"}, "RAGBUS_CORS_ORIGINS"},
 		{config.Vars{"RAGBUS_CORS_ORIGINS": "https://a.example/"}, "RAGBUS_CORS_ORIGINS"},
 		{config.Vars{"RAGBUS_MAX_UPLOAD_BYTES": "10"}, "RAGBUS_MAX_UPLOAD_BYTES"},
 		{config.Vars{"RAGBUS_MAX_CHATS": "0"}, "RAGBUS_MAX_CHATS"},
@@ -48,7 +49,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 			t.Errorf("%v: %v", c.vars, err)
 		}
 	}
-	_, err := config.Load[Config](config.Vars{"RAGBUS_AUTH": "jwt", "RAGBUS_MAX_CHATS": "-1", "PORT": "x"})
+	_, err := config.Load[Config](config.Vars{"RAGBUS_AUTH": "x", "RAGBUS_MAX_CHATS": "-1", "PORT": "x"})
 	if err == nil || strings.Count(err.Error(), "\n") < 2 {
 		t.Errorf("not all problems at once: %v", err)
 	}
@@ -57,7 +58,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 func TestAddresses(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []string{"127.0.0.1:0", "localhost:8080", "[::1]:80", "127.9.9.9:1", "[::ffff:127.0.0.1]:1"} {
-		if err := checkAddr(addr, AuthNone); err != nil {
+		if err := checkAddr(addr, access.AuthNone); err != nil {
 			t.Error(err)
 		}
 	}
@@ -77,5 +78,14 @@ func TestATakenPortIsNamed(t *testing.T) {
 	must(t, err)
 	if err := svc.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "address already in use") || !strings.Contains(err.Error(), g.svc.Addr()) {
 		t.Fatal(err)
+	}
+}
+
+func TestKeysMayListenToEverybody(t *testing.T) {
+	t.Parallel()
+	for _, auth := range []string{access.AuthKeys, access.AuthJWT} {
+		if _, err := config.Load[Config](config.Vars{"RAGBUS_AUTH": auth, "RAGBUS_HTTP_ADDR": ":8080", "RAGBUS_CORS_ORIGINS": "*"}); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -35,7 +35,7 @@ func (r *request) listConversations() error {
 	if err != nil {
 		return err
 	}
-	all, next, err := r.s.deps.Conversations.Conversations(r.ctx, r.who.caller(), limit, cursor)
+	all, next, err := r.s.deps.Conversations.Conversations(r.ctx, r.caller(), limit, cursor)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (r *request) getConversation() error {
 	if err != nil {
 		return err
 	}
-	c, err := r.s.deps.Conversations.Conversation(r.ctx, r.who.caller(), id)
+	c, err := r.s.deps.Conversations.Conversation(r.ctx, r.caller(), id)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (r *request) deleteConversation() error {
 	if err != nil {
 		return err
 	}
-	if err := r.s.deps.Conversations.Delete(r.ctx, r.who.caller(), id); err != nil {
+	if err := r.s.deps.Conversations.Delete(r.ctx, r.caller(), id); err != nil {
 		return err
 	}
 	r.c.Status(http.StatusNoContent)
@@ -87,7 +87,7 @@ func (r *request) listMessages() error {
 			return fault.Invalidf("invalid_cursor", "before is a message's seq").WithField("before")
 		}
 	}
-	caller := r.who.caller()
+	caller := r.caller()
 	if _, err := r.s.deps.Conversations.Conversation(r.ctx, caller, id); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/fault"
 )
@@ -131,7 +132,7 @@ func FuzzFormFields(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r, u, fields := &request{who: anonymous()}, &upload{}, map[string]string{}
+		r, u, fields := &request{who: access.Anonymous()}, &upload{}, map[string]string{}
 		if p.FormName() == "file" {
 			return
 		}

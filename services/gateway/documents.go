@@ -90,7 +90,7 @@ func shownChunk(c corpus.Chunk) chunk {
 
 // named returns the id in the path and what the caller may read.
 func (r *request) named() (string, corpus.Scope, error) {
-	scope, err := r.who.scope()
+	scope, err := r.who.Scope()
 	if err != nil {
 		return "", scope, err
 	}
@@ -119,7 +119,7 @@ func (r *request) getDocument() error {
 }
 
 func (r *request) listDocuments() error {
-	scope, err := r.who.scope()
+	scope, err := r.who.Scope()
 	if err != nil {
 		return err
 	}

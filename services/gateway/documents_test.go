@@ -328,7 +328,7 @@ func TestAWaitEndsWithTheNews(t *testing.T) {
 			results <- result{doc, time.Now()}
 		}()
 	}
-	eventually(t, "all wait", func() bool { return len(g.svc.waits.free) == n })
+	eventually(t, "all wait", func() bool { return g.svc.waits.inUse() == n })
 	s.settle(d.ID)
 	told := time.Now()
 	for range n {
@@ -360,7 +360,7 @@ func TestOneWaiterTooManyIs503AndAStopEndsWaits(t *testing.T) {
 	d := g.postJSON("/v1/documents", `{"text":"x"}`).document(t, http.StatusAccepted)
 	first := make(chan answered, 1)
 	go func() { first <- g.get("/v1/documents/" + d.ID + "?wait=60s") }()
-	eventually(t, "one waits", func() bool { return len(g.svc.waits.free) == 1 })
+	eventually(t, "one waits", func() bool { return g.svc.waits.inUse() == 1 })
 	g.get("/v1/documents/"+d.ID+"?wait=60s").problem(t, http.StatusServiceUnavailable, "too_many_waits")
 	g.cancel()
 	(<-first).document(t, http.StatusOK)

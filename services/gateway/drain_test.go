@@ -30,7 +30,7 @@ func TestAStopSendsReadersElsewhere(t *testing.T) {
 	before := []sseEvent{r.want("started"), r.want("sources"), r.want("delta")}
 	waiting := make(chan answered, 1)
 	go func() { waiting <- g.postJSON("/v1/chat", `{"question":"And JSON?"}`) }()
-	eventually(t, "the JSON request waits", func() bool { return len(g.svc.chats.free) == 1 })
+	eventually(t, "the JSON request waits", func() bool { return g.svc.chats.inUse() == 1 })
 	g.cancel()
 	if left := r.rest(); len(left) != 0 || r.retry == "" {
 		t.Fatalf("events %v, retry %q", left, r.retry)
@@ -53,7 +53,7 @@ func TestAStopEndsWhatOutlastsTheGrace(t *testing.T) {
 	g := s.serve(func(c *Config, _ *Deps) { c.ShutdownGrace = 300 * time.Millisecond })
 	waiting := make(chan answered, 1)
 	go func() { waiting <- g.postJSON("/v1/chat", `{"question":"Why?"}`) }()
-	eventually(t, "the request waits", func() bool { return len(g.svc.chats.free) == 1 })
+	eventually(t, "the request waits", func() bool { return g.svc.chats.inUse() == 1 })
 	g.cancel()
 	p := (<-waiting).problem(t, http.StatusServiceUnavailable, "stopping")
 	if p.ChatID == "" {

@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/catalog"
@@ -61,6 +62,12 @@ type Deps struct {
 	Blobs         Blobs
 	Publisher     Publisher
 	Broker        *broker.Conn
+	// Callers knows who sent a credential; nil with RAGBUS_AUTH=none only.
+	Callers access.Authenticator
+	// Ledger knows what was spent of an account's tokens; nil when nobody counts.
+	Ledger access.Ledger
+	// Signer vouches on the bus for who asks; a nil one signs nothing.
+	Signer *access.Signer
 	// Registry gets the gateway's metrics and is what /metrics shows.
 	Registry *prometheus.Registry
 	Log      *slog.Logger
@@ -97,6 +104,10 @@ type Service struct {
 
 	uploads, chats, streams, waits *slots
 
+	limiter *access.Limiter
+	// quota is nil when nobody counts tokens.
+	quota *access.Quota
+
 	ln *listener
 	// root is what the work of requests hangs on while the service runs.
 	root atomic.Pointer[context.Context]
@@ -113,6 +124,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("gateway settings: %w", err)
+	}
+	if cfg.Auth != access.AuthNone && deps.Callers == nil {
+		return nil, fmt.Errorf("gateway settings: RAGBUS_AUTH=%s without anyone who knows callers", cfg.Auth)
 	}
 	if deps.Tracers == nil {
 		deps.Tracers = noop.NewTracerProvider()
@@ -136,8 +150,15 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		ready:   &shared[map[string]string]{keep: keepReadiness},
 		healthy: &shared[healthReport]{keep: keepHealth},
 		queue:   newForecast(deps.Broker.JetStream(), deps.Now),
-		uploads: newSlots(cfg.MaxUploads, m.uploads), chats: newSlots(cfg.MaxChats, m.chats),
-		streams: newSlots(cfg.MaxStreams, m.streams), waits: newSlots(cfg.MaxWaits, m.waits),
+		limiter: access.NewLimiter(deps.Now),
+	}
+	apart := cfg.Auth != access.AuthNone
+	s.uploads = newSlots(cfg.MaxUploads, apart, "too_many_uploads", "uploads", m.uploads)
+	s.chats = newSlots(cfg.MaxChats, apart, "too_many_chats", "questions", m.chats)
+	s.streams = newSlots(cfg.MaxStreams, apart, "too_many_streams", "streams", m.streams)
+	s.waits = newSlots(cfg.MaxWaits, apart, "too_many_waits", "waiting requests", m.waits)
+	if deps.Ledger != nil {
+		s.quota = access.NewQuota(deps.Ledger, deps.Log, deps.Now)
 	}
 	if s.hub, err = reply.NewHub(s.nats, s.name, s.log); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
@@ -208,6 +229,9 @@ func (s *Service) Run(ctx context.Context) error {
 		return errors.Join(err, s.ln.Close())
 	}
 	s.work.Go(func() { s.sweep(root) })
+	if s.cfg.Auth != access.AuthNone {
+		s.work.Go(func() { s.shareLimits(root) })
+	}
 	served := make(chan error, 1)
 	go func() { served <- s.app.Listener(s.ln) }()
 	s.log.InfoContext(ctx, "gateway listens", slog.String("addr", s.Addr()))
@@ -330,6 +354,11 @@ func (s *Service) serve(rt route) fiber.Handler {
 			defer cancel()
 			r.ctx = ctx
 		}
-		return rt.handle(r)
+		err := r.permit(rt)
+		if err == nil {
+			err = rt.handle(r)
+		}
+		r.auditRoute(rt, err)
+		return err
 	}
 }

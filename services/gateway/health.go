@@ -26,7 +26,8 @@ const (
 type healthReport struct {
 	Status    string            `json:"status"`
 	Timestamp time.Time         `json:"timestamp"`
-	Services  map[string]string `json:"services"`
+	// Services is empty for strangers, who are not told what the system is made of.
+	Services map[string]string `json:"services"`
 	// Notes are what else is to be known about a part that works.
 	Notes map[string]string `json:"notes,omitempty"`
 }
@@ -56,7 +57,11 @@ func (r *request) readyz() error {
 		return r.json(http.StatusServiceUnavailable, readiness{Status: "stopping", Checks: map[string]string{}})
 	}
 	checks := r.s.ready.get(func() map[string]string { return lifecycle.Probe(r.ctx, r.s.checks()) })
-	if !allWell(checks) {
+	well := allWell(checks)
+	if !r.isKnown() {
+		checks = map[string]string{}
+	}
+	if !well {
 		return r.json(http.StatusServiceUnavailable, readiness{Status: "not_ready", Checks: checks})
 	}
 	return r.json(http.StatusOK, readiness{Status: "ready", Checks: checks})
@@ -102,6 +107,9 @@ func (r *request) health() error {
 	if report.Status != lifecycle.Healthy {
 		status = http.StatusServiceUnavailable
 	}
+	if !r.isKnown() {
+		report.Services, report.Notes = map[string]string{}, nil
+	}
 	return r.json(status, report)
 }
 
@@ -134,18 +142,21 @@ func (s *Service) gatherHealth(ctx context.Context) healthReport {
 	// What only a silent service could tell about is unknown, which is not healthy.
 	for part, teller := range map[string]string{"vector_store": "retriever", "embedder": "retriever", "llm": "generator"} {
 		if services[teller] != lifecycle.Healthy {
-			services[part] = "unhealthy: the " + teller + ", which would tell, does not answer"
+			services[part] = "unhealthy: the " + teller + ", " + untold
 		}
 	}
 	for _, report := range reports {
 		for part, result := range report.Checks {
-			if known, ok := services[part]; !ok || known == lifecycle.Healthy || strings.HasSuffix(known, "which would tell, does not answer") {
+			if known, ok := services[part]; !ok || known == lifecycle.Healthy || strings.HasSuffix(known, untold) {
 				services[part] = result
 			}
 		}
 	}
 	return healthReport{Status: overall(services), Timestamp: time.Now().UTC(), Services: services, Notes: notes}
 }
+
+// untold ends the result of a part whose service is silent.
+const untold = "which would tell, does not answer"
 
 // workers are the services that must answer for Ragbus to be healthy.
 func workers() []string { return []string{"retriever", "generator", "ingestor"} }

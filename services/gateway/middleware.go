@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/url"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -21,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/fault"
 )
@@ -42,7 +40,9 @@ type request struct {
 	// is only seen by a write that fails.
 	ctx     context.Context //nolint:containedctx // a request is what a context belongs to
 	span    trace.Span
-	who     Identity
+	who     access.Identity
+	// audited is what the request is called in the audit log, when its route does not say.
+	audited string
 	id      string
 	method  string
 	route   string
@@ -73,7 +73,7 @@ func (s *Service) observe(c *fiber.Ctx) error {
 }
 
 func (s *Service) newRequest(c *fiber.Ctx) *request {
-	r := &request{s: s, c: c, ctx: s.base(), who: anonymous(), route: unmatched, started: time.Now(), method: c.Method()}
+	r := &request{s: s, c: c, ctx: s.base(), route: unmatched, started: time.Now(), method: c.Method()}
 	if r.id = c.Get(headerRequestID); !saneRequestID(r.id) {
 		r.id = corpus.NewID()
 	}
@@ -87,13 +87,11 @@ func (s *Service) newRequest(c *fiber.Ctx) *request {
 		propagation.TraceContext{}.Inject(r.ctx, carrier)
 		c.Set("traceresponse", carrier["traceparent"])
 	}
+	if s.cfg.Auth == access.AuthNone {
+		r.who = access.Anonymous()
+	}
 	c.Locals(requestKey{}, r)
-	h := &c.Response().Header
-	h.Set(headerRequestID, r.id)
-	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
-	h.Set(fiber.HeaderReferrerPolicy, "no-referrer")
-	h.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
-	h.Set(fiber.HeaderCacheControl, "no-store")
+	secure(&c.Response().Header, r.id)
 	return r
 }
 
@@ -125,6 +123,7 @@ func (r *request) next() (err error) {
 // fail answers with a problem and logs the cause that the problem hides.
 func (r *request) fail(err error) {
 	p := problemOf(err, r.id)
+	challenge(&r.c.Response().Header, err, r.c.Get(fiber.HeaderAuthorization) != "")
 	level := slog.LevelDebug
 	if p.Status >= http.StatusInternalServerError {
 		level = slog.LevelWarn
@@ -148,7 +147,8 @@ func (r *request) finish(status int) {
 		level = slog.LevelDebug
 	}
 	r.s.log.LogAttrs(r.ctx, level, "request", slog.String("request_id", r.id), slog.String("method", r.method),
-		slog.String("route", r.route), slog.Int("status", status), slog.Duration("took", took))
+		slog.String("route", r.route), slog.Int("status", status), slog.Duration("took", took),
+		slog.String("tenant", r.who.Tenant), slog.String("key_id", r.who.KeyID))
 }
 
 // openBody returns the request's body, bounded in time; nil when there is none.
@@ -187,61 +187,10 @@ func (r *request) leaveBody() {
 	}
 }
 
-// admit refuses what a browser sends on behalf of a page that has no
-// business here: a foreign origin, or a name that was made to point at this
-// machine (DNS rebinding). It also answers CORS preflights.
-func (s *Service) admit(r *request) error {
-	if s.cfg.Auth == AuthNone {
-		if host := hostOf(string(r.c.Context().Host())); host != "" && !isLoopback(host) {
-			return fault.Invalidf("host_not_allowed", "this server answers to names of this machine only, such as localhost")
-		}
-	}
-	origin := r.c.Get(fiber.HeaderOrigin)
-	if origin == "" {
-		return nil
-	}
-	r.c.Vary(fiber.HeaderOrigin)
-	if slices.Contains(s.cfg.CORSOrigins, origin) {
-		return r.allowOrigin(origin)
-	}
-	switch r.method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		return nil // without CORS headers the browser keeps the answer from the page
-	}
-	if u, err := url.Parse(origin); err == nil && u.Host != "" && strings.EqualFold(u.Host, string(r.c.Context().Host())) {
-		return nil
-	}
-	return fault.Invalidf("origin_not_allowed", "pages of this origin may not call this server; RAGBUS_CORS_ORIGINS names those that may")
-}
-
-// allowOrigin lets a page of a named origin read the answer.
-func (r *request) allowOrigin(origin string) error {
-	r.c.Set(fiber.HeaderAccessControlAllowOrigin, origin)
-	r.c.Set(fiber.HeaderAccessControlExposeHeaders, "X-Request-Id, Location, Retry-After, ETag, Content-Disposition")
-	if r.method != http.MethodOptions || r.c.Get(fiber.HeaderAccessControlRequestMethod) == "" {
-		return nil
-	}
-	r.route = "preflight"
-	r.c.Set(fiber.HeaderAccessControlAllowMethods, "GET, HEAD, POST, PATCH, DELETE")
-	r.c.Set(fiber.HeaderAccessControlAllowHeaders,
-		"Authorization, Content-Type, Accept, Idempotency-Key, Last-Event-ID, X-Request-Id, traceparent, tracestate")
-	r.c.Set(fiber.HeaderAccessControlMaxAge, "600")
-	r.c.Status(http.StatusNoContent)
-	return nil
-}
-
-// hostOf returns a Host header without its port.
-func hostOf(host string) string {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		return h
-	}
-	return strings.Trim(host, "[]")
-}
-
 // unreadable answers what fasthttp could not read as a request.
 func (s *Service) unreadable(c *fiber.Ctx, err error) error {
 	id := corpus.NewID()
-	c.Response().Header.Set(headerRequestID, id)
+	secure(&c.Response().Header, id)
 	p := problemOf(err, id)
 	p.write(c.Context())
 	s.metrics.answered("unreadable", "none", p.Status, 0)
@@ -258,7 +207,7 @@ func (s *Service) knownMethods(next fasthttp.RequestHandler) fasthttp.RequestHan
 			return
 		}
 		id := corpus.NewID()
-		ctx.Response.Header.Set(headerRequestID, id)
+		secure(&ctx.Response.Header, id)
 		ctx.SetConnectionClose()
 		problemOf(fmt.Errorf("method: %w", fiber.ErrMethodNotAllowed), id).write(ctx)
 		s.metrics.answered("unreadable", "none", http.StatusMethodNotAllowed, 0)

@@ -122,6 +122,24 @@ func TestEveryRouteIsDocumentedAndTheOtherWayRound(t *testing.T) {
 	}
 }
 
+// TestEveryOperationSaysItsScope compares the document with the route table.
+func TestEveryOperationSaysItsScope(t *testing.T) {
+	t.Parallel()
+	doc, err := spec()
+	must(t, err)
+	for _, rt := range routes() {
+		path := regexp.MustCompile(`:(\w+)`).ReplaceAllString(rt.path, "{$1}")
+		op := doc["paths"].(map[string]any)[path].(map[string]any)[strings.ToLower(rt.method)].(map[string]any)
+		want := []any{}
+		if rt.scope != public {
+			want = []any{map[string]any{"bearer": []any{string(rt.scope)}}}
+		}
+		if diff := cmp.Diff(any(want), op["security"]); diff != "" {
+			t.Errorf("%s %s: %s", rt.method, rt.path, diff)
+		}
+	}
+}
+
 func TestEveryProblemCodeIsDocumentedWithItsStatus(t *testing.T) {
 	t.Parallel()
 	doc, err := spec()

@@ -12,6 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/conversation"
 	"github.com/ragbus/ragbus/pkg/fault"
 )
@@ -62,7 +63,8 @@ func codeStatus(code string) int {
 		return http.StatusRequestEntityTooLarge
 	case "unsupported_media_type":
 		return http.StatusUnsupportedMediaType
-	case "collection_mismatch", "not_failed", "conversation_mismatch":
+	case "collection_mismatch", "not_failed", "conversation_mismatch",
+		"dead_letter_expired", "dead_letter_answered", "dead_letter_truncated", "dead_letter_unreadable", "dead_letter_cause_persists":
 		return http.StatusConflict
 	case "idempotency_key_reused":
 		return http.StatusUnprocessableEntity
@@ -85,6 +87,13 @@ func codeStatus(code string) int {
 // statusOf returns the HTTP status of a fault. It is the only place where a
 // class becomes one.
 func statusOf(err error, code string) int {
+	// By what refused, not by its code: a worker's fault may have the same one.
+	if errors.Is(err, access.ErrUnauthenticated) {
+		return http.StatusUnauthorized
+	}
+	if errors.Is(err, access.ErrForbidden) {
+		return http.StatusForbidden
+	}
 	if s := codeStatus(code); s != 0 {
 		return s
 	}

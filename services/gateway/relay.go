@@ -230,6 +230,8 @@ func (r *request) sendError(a *answer, st *sse, err error) error {
 	r.s.log.LogAttrs(r.ctx, slog.LevelWarn, "chat failed", slog.String("request_id", r.id), slog.String("chat_id", a.id()),
 		slog.String("code", p.Code), slog.Any("error", err))
 	st.must = true
+	// The end follows what the reader has, not what could be told this time.
+	st.id = max(st.id, st.last)
 	if err := st.event("error", p); err != nil {
 		return err
 	}

@@ -5,20 +5,12 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/ragbus/ragbus/pkg/access"
 )
 
-// scope is what a caller must be allowed for a route.
-type scope string
-
-// The scopes. Public routes are for everybody who reaches the server.
-const (
-	public         scope = "public"
-	chats          scope = "chat"
-	documentsRead  scope = "documents:read"
-	documentsWrite scope = "documents:write"
-	events         scope = "events"
-	admin          scope = "admin"
-)
+// public is the scope of routes for everybody who reaches the server.
+const public access.Scope = "public"
 
 // binding says whose the things are that a route reads or changes. A test
 // that goes over the table tries each route on what is another tenant's, and
@@ -38,7 +30,7 @@ const (
 // without a scope or a binding does not compile.
 type route struct {
 	method, path string
-	scope        scope
+	scope        access.Scope
 	bound        binding
 	// action is what the route is called in the audit log; "" keeps it out.
 	action string
@@ -54,36 +46,43 @@ const brisk = 30 * time.Second
 func routes() []route {
 	const get, head, post, patch, del = http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete
 	return []route{
-		{post, "/v1/documents", documentsWrite, ofTenant, "", (*request).postDocument, 0},
-		{get, "/v1/documents", documentsRead, ofTenant, "", (*request).listDocuments, brisk},
-		{get, "/v1/documents/:id", documentsRead, ofTenant, "", (*request).getDocument, maxWait + brisk},
-		{patch, "/v1/documents/:id", documentsWrite, ofTenant, "", (*request).patchDocument, brisk},
-		{del, "/v1/documents/:id", documentsWrite, ofTenant, "document.delete", (*request).deleteDocument, brisk},
-		{get, "/v1/documents/:id/content", documentsRead, ofTenant, "", (*request).getContent, brisk},
-		{head, "/v1/documents/:id/content", documentsRead, ofTenant, "", (*request).getContent, brisk},
-		{get, "/v1/documents/:id/chunks", documentsRead, ofTenant, "", (*request).listChunks, brisk},
-		{post, "/v1/documents/:id/retry", documentsWrite, ofTenant, "document.retry", (*request).retryDocument, brisk},
+		{post, "/v1/documents", access.DocumentsWrite, ofTenant, "", (*request).postDocument, 0},
+		{get, "/v1/documents", access.DocumentsRead, ofTenant, "", (*request).listDocuments, brisk},
+		{get, "/v1/documents/:id", access.DocumentsRead, ofTenant, "", (*request).getDocument, maxWait + brisk},
+		{patch, "/v1/documents/:id", access.DocumentsWrite, ofTenant, "", (*request).patchDocument, brisk},
+		{del, "/v1/documents/:id", access.DocumentsWrite, ofTenant, "document.delete", (*request).deleteDocument, brisk},
+		{get, "/v1/documents/:id/content", access.DocumentsRead, ofTenant, "", (*request).getContent, brisk},
+		{head, "/v1/documents/:id/content", access.DocumentsRead, ofTenant, "", (*request).getContent, brisk},
+		{get, "/v1/documents/:id/chunks", access.DocumentsRead, ofTenant, "", (*request).listChunks, brisk},
+		{post, "/v1/documents/:id/retry", access.DocumentsWrite, ofTenant, "document.retry", (*request).retryDocument, brisk},
 
-		{post, "/v1/search", chats, ofTenant, "", (*request).search, brisk},
+		{post, "/v1/search", access.Chat, ofTenant, "", (*request).search, brisk},
 
-		{post, "/v1/chat", chats, ofOwner, "", (*request).postChat, 0},
-		{get, "/v1/chat/:id", chats, ofOwner, "", (*request).getChat, brisk},
-		{del, "/v1/chat/:id", chats, ofOwner, "", (*request).cancelChat, brisk},
-		{get, "/v1/chat/:id/stream", chats, ofOwner, "", (*request).streamChat, 0},
+		{post, "/v1/chat", access.Chat, ofOwner, "", (*request).postChat, 0},
+		{get, "/v1/chat/:id", access.Chat, ofOwner, "", (*request).getChat, brisk},
+		{del, "/v1/chat/:id", access.Chat, ofOwner, "", (*request).cancelChat, brisk},
+		{get, "/v1/chat/:id/stream", access.Chat, ofOwner, "", (*request).streamChat, 0},
 
-		{get, "/v1/conversations", chats, ofOwner, "", (*request).listConversations, brisk},
-		{get, "/v1/conversations/:id", chats, ofOwner, "", (*request).getConversation, brisk},
-		{del, "/v1/conversations/:id", chats, ofOwner, "conversation.delete", (*request).deleteConversation, brisk},
-		{get, "/v1/conversations/:id/messages", chats, ofOwner, "", (*request).listMessages, brisk},
+		{get, "/v1/conversations", access.Chat, ofOwner, "", (*request).listConversations, brisk},
+		{get, "/v1/conversations/:id", access.Chat, ofOwner, "", (*request).getConversation, brisk},
+		{del, "/v1/conversations/:id", access.Chat, ofOwner, "conversation.delete", (*request).deleteConversation, brisk},
+		{get, "/v1/conversations/:id/messages", access.Chat, ofOwner, "", (*request).listMessages, brisk},
 
-		{post, "/v1/events", events, ofTenant, "", (*request).postEvents, brisk},
+		{post, "/v1/events", access.Events, ofTenant, "", (*request).postEvents, brisk},
+
+		{get, "/v1/dead-letters", access.Admin, ofTenant, "", (*request).listDeadLetters, brisk},
+		{del, "/v1/dead-letters", access.Admin, ofTenant, "dead_letters.delete", (*request).deleteDeadLetters, brisk},
+		{post, "/v1/dead-letters/redrive", access.Admin, ofTenant, "dead_letters.redrive", (*request).redriveDeadLetters, brisk},
+		{get, "/v1/dead-letters/:id", access.Admin, ofTenant, "", (*request).getDeadLetter, brisk},
+		{del, "/v1/dead-letters/:id", access.Admin, ofTenant, "dead_letter.delete", (*request).deleteDeadLetter, brisk},
+		{post, "/v1/dead-letters/:id/redrive", access.Admin, ofTenant, "dead_letter.redrive", (*request).redriveDeadLetter, brisk},
 
 		{get, "/livez", public, ofNobody, "", (*request).livez, brisk},
 		{head, "/livez", public, ofNobody, "", (*request).livez, brisk},
 		{get, "/readyz", public, ofNobody, "", (*request).readyz, brisk},
 		{head, "/readyz", public, ofNobody, "", (*request).readyz, brisk},
 		{get, "/health", public, ofNobody, "", (*request).health, brisk},
-		{get, "/metrics", admin, ofNobody, "", (*request).scrape, brisk},
+		{get, "/metrics", access.Admin, ofNobody, "", (*request).scrape, brisk},
 		{get, "/version", public, ofNobody, "", (*request).version, brisk},
 		{get, "/openapi.json", public, ofNobody, "", (*request).openAPI, brisk},
 	}

@@ -80,7 +80,7 @@ func (s *Service) ask(ctx context.Context, ask event.Search) (foundPassages, err
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.SearchTimeout)
 	defer cancel()
 	ask.Deadline = time.Now().Add(s.cfg.SearchTimeout).UTC()
-	data, err := json.Marshal(ask)
+	data, err := json.Marshal(s.deps.Signer.SignSearch(ask))
 	if err != nil {
 		return found, fault.As(fault.Permanent, fmt.Errorf("encode the search: %w", err))
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/broker/brokertest"
@@ -358,4 +359,9 @@ func (s *stack) workers(run script) *atomic.Int64 {
 		wg.Wait()
 	})
 	return &count
+}
+
+// localCaller is whose conversations are read and written without keys.
+func localCaller() conversation.Caller {
+	return conversation.Caller{Tenant: corpus.DefaultTenant, Owner: access.LocalOwner}
 }

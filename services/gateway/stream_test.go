@@ -102,7 +102,7 @@ func TestASlowReaderHarmsNobody(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	eventually(t, "the slow reader is cut off", func() bool { return len(g.svc.streams.free) == 0 })
+	eventually(t, "the slow reader is cut off", func() bool { return g.svc.streams.inUse() == 0 })
 }
 
 func TestAReaderWhoLagsLosesNothing(t *testing.T) {

@@ -49,10 +49,10 @@ type upload struct {
 
 // postDocument takes a document as a form, as a raw body or as JSON text.
 func (r *request) postDocument() error {
-	if !r.s.uploads.take() {
-		return overloaded("too_many_uploads", "uploads")
+	if err := r.s.uploads.take(r.who.Tenant); err != nil {
+		return err
 	}
-	defer r.s.uploads.give()
+	defer r.s.uploads.give(r.who.Tenant)
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.cfg.UploadTimeout)
 	defer cancel()
 	r.ctx = ctx

@@ -34,9 +34,9 @@ func TestAnUploadThatIsBrokenOffLeavesNothing(t *testing.T) {
 		must(t, err)
 		_, err = io.WriteString(c, request)
 		must(t, err)
-		eventually(t, name+" is being read", func() bool { return len(g.svc.uploads.free) == 1 })
+		eventually(t, name+" is being read", func() bool { return g.svc.uploads.inUse() == 1 })
 		must(t, c.Close())
-		eventually(t, name+" has ended", func() bool { return len(g.svc.uploads.free) == 0 })
+		eventually(t, name+" has ended", func() bool { return g.svc.uploads.inUse() == 0 })
 	}
 	if n := s.stored(); n != 0 || len(s.ingestWork()) != 0 {
 		t.Fatalf("%d files are left", n)
@@ -171,7 +171,7 @@ func TestOneUploadTooManyIs503(t *testing.T) {
 	}()
 	_, err := io.WriteString(w, "begun, ")
 	must(t, err)
-	eventually(t, "it is being read", func() bool { return len(g.svc.uploads.free) == 1 })
+	eventually(t, "it is being read", func() bool { return g.svc.uploads.inUse() == 1 })
 	g.postJSON("/v1/documents", `{"text":"x"}`).problem(t, http.StatusServiceUnavailable, "too_many_uploads")
 	_, err = io.WriteString(w, "ended")
 	must(t, err)

@@ -43,10 +43,10 @@ func (s *Service) waitSettled(ctx context.Context, scope corpus.Scope, id string
 	if err != nil || wait == 0 || doc.Status.Settled() {
 		return doc, err
 	}
-	if !s.waits.take() {
-		return doc, overloaded("too_many_waits", "waiting requests")
+	if err := s.waits.take(scope.Tenant()); err != nil {
+		return doc, err
 	}
-	defer s.waits.give()
+	defer s.waits.give(scope.Tenant())
 	news, leave := s.news.listen(scope.Tenant(), id)
 	defer leave()
 	end := time.NewTimer(wait)
