@@ -7,8 +7,12 @@ import (
 	"strings"
 
 	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/event"
 	"github.com/ragbus/ragbus/pkg/fault"
 )
+
+// actionACL is a change of who may see a document.
+const actionACL = "document.acl"
 
 // The outcomes of what is audited.
 const (
@@ -64,9 +68,13 @@ func (r *request) auditRoute(rt route, err error) {
 	r.audit(action, r.auditTarget(), outcome, p.Code)
 }
 
-// auditTarget is the id in the path, when it is one.
+// auditTarget is the id in the path, or that of what the handler found the
+// request to be about, when it is one.
 func (r *request) auditTarget() string {
-	id := r.c.Params("id")
+	id := r.target
+	if id == "" {
+		id = r.c.Params("id")
+	}
 	if corpus.CheckToken("id", id) != nil {
 		return ""
 	}
@@ -84,6 +92,18 @@ func (r *request) auditRefusedKey(bearer string, err error) {
 		}
 	}
 	r.audit("credential.use", id, auditRefused, code)
+}
+
+// auditEvent enters what an event of a pipeline asked for, when it is one of
+// the things that are audited when a request asks for them. It is done when
+// the event is stored; what became of it is for the ingestor's log.
+func (r *request) auditEvent(e event.Event) {
+	switch d := e.Data.(type) {
+	case event.DocumentDeleted:
+		r.audit("document.delete", d.ID, auditDone, "")
+	case event.DocumentChanged:
+		r.audit(actionACL, d.ID, auditDone, "")
+	}
 }
 
 func (r *request) peerAddress() string {

@@ -298,7 +298,7 @@ func (r *request) patchDocument() error {
 		p.Metadata = &in.metadata
 	}
 	if present["acl"] {
-		p.ACL = &in.acl
+		p.ACL, r.audited = &in.acl, actionACL
 	}
 	if err := checkPatch(p); err != nil {
 		return err

@@ -54,6 +54,7 @@ func (r *request) postEvents() error {
 			return err
 		}
 		out.IDs[i] = e.sentID
+		r.auditEvent(e.event)
 	}
 	return r.json(http.StatusAccepted, out)
 }

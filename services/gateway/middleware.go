@@ -43,6 +43,8 @@ type request struct {
 	who     access.Identity
 	// audited is what the request is called in the audit log, when its route does not say.
 	audited string
+	// target is what it is about, when the path does not say.
+	target string
 	id      string
 	method  string
 	route   string

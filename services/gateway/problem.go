@@ -63,7 +63,7 @@ func codeStatus(code string) int {
 		return http.StatusRequestEntityTooLarge
 	case "unsupported_media_type":
 		return http.StatusUnsupportedMediaType
-	case "collection_mismatch", "not_failed", "conversation_mismatch",
+	case "id_taken", "collection_mismatch", "not_failed", "conversation_mismatch",
 		"dead_letter_expired", "dead_letter_answered", "dead_letter_truncated", "dead_letter_unreadable", "dead_letter_cause_persists":
 		return http.StatusConflict
 	case "idempotency_key_reused":

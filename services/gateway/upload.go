@@ -291,10 +291,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 
 // acceptUpload enters a stored upload into the catalog and sends the work.
 func (r *request) acceptUpload(u *upload) error {
-	if u.ID == "" {
-		u.ID = catalog.DocumentID(u.Upload)
-	}
-	if err := r.checkKeyReuse(u); err != nil {
+	if err := r.settleID(u); err != nil {
 		return err
 	}
 	doc, outcome, err := r.s.deps.Catalog.Accept(r.ctx, u.Upload)
@@ -313,23 +310,6 @@ func (r *request) acceptUpload(u *upload) error {
 	r.drop(u)
 	r.c.Set(fiber.HeaderLocation, documentPath(doc.ID))
 	return r.json(http.StatusOK, shownDocument(doc))
-}
-
-// checkKeyReuse refuses other bytes under an Idempotency-Key that came before.
-func (r *request) checkKeyReuse(u *upload) error {
-	if !u.keyed {
-		return nil
-	}
-	known, err := r.s.deps.Catalog.Document(r.ctx, u.Tenant, u.ID)
-	switch {
-	case fault.Is(err, fault.NotFound):
-		return nil
-	case err != nil:
-		return err
-	case known.SHA256 != u.SHA256 && known.Status != corpus.Deleted && known.Status != corpus.Deleting:
-		return fault.Invalidf("idempotency_key_reused", "this Idempotency-Key came before with another document")
-	}
-	return nil
 }
 
 // drop removes bytes that no document refers to.
