@@ -210,3 +210,31 @@ func TestAStreamCannotBeReadByItsIdAlone(t *testing.T) {
 	g.get("/v1/conversations/"+turn.Question.ConversationID).problem(t, http.StatusNotFound, "conversation_not_found")
 	g.get("/v1/conversations/"+turn.Question.ConversationID+"/messages").problem(t, http.StatusNotFound, "conversation_not_found")
 }
+
+// TestAnErrorFollowsWhatItsReaderHas: the frames of what the reader saw are
+// gone, and only that the chat failed is left to tell.
+func TestAnErrorFollowsWhatItsReaderHas(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(func(w *work) {
+		w.sources("p1", "p2")
+		out := w.writer(reply.Generate, 1)
+		must(t, out.Delta("half "))
+		must(t, out.Delta("an answer"))
+		must(t, out.Error(conversation.Problem{Code: "model_unavailable", Message: "the model is away"}))
+	})
+	g, other := s.serve(), s.serve()
+	events := g.askStreaming(nil).rest()
+	if got := names(events); got != "started,sources,delta,delta,error" {
+		t.Fatal(got)
+	}
+	countUp(t, events)
+	stream, err := s.bus.JS.Stream(t.Context(), "RAG_FRAMES")
+	must(t, err)
+	must(t, stream.Purge(t.Context()))
+	for _, last := range []int{1, 3, 4} {
+		if again := other.reopen(startedID(t, events[0]), last).rest(); names(again) != "error" || again[0].id != last+1 {
+			t.Errorf("after event %d: %v", last, again)
+		}
+	}
+}
