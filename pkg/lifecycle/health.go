@@ -17,6 +17,10 @@ import (
 // Healthy is what a check reports when nothing is wrong.
 const Healthy = "healthy"
 
+// NextCallTries is the note of a part that failed and is tried again by the
+// next call: whether it works by now is not known.
+const NextCallTries = "the next call tries it again"
+
 // ProbeTimeout bounds one check.
 const ProbeTimeout = 2 * time.Second
 

@@ -10,6 +10,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/lifecycle"
 )
 
 // errNotCalled is told to the breaker for calls that say nothing about the endpoint.
@@ -94,6 +95,15 @@ func (e *Endpoint) Probe(context.Context) error {
 		// One failure that was or will be mended by another try is no news.
 		return nil
 	}
+}
+
+// Note returns a note for people when the endpoint has failed and the next
+// call is let through to try it again, else "".
+func (e *Endpoint) Note() string {
+	if e.State() == HalfOpen {
+		return lifecycle.NextCallTries
+	}
+	return ""
 }
 
 // unavailable is the error of a call that the breaker did not let through.

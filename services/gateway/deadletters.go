@@ -70,6 +70,9 @@ func (s *Service) letters() *deadletter.Redriver {
 	}
 }
 
+// untold ends what /health says of a part whose service is silent.
+const untold = "which would tell, does not answer"
+
 // unwell returns the parts that are known not to work: by what /health says,
 // without those that only a silent service could tell about, and without
 // those whose circuit lets the next call try.

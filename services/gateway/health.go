@@ -24,8 +24,8 @@ const (
 
 // healthReport is the answer of GET /health.
 type healthReport struct {
-	Status    string            `json:"status"`
-	Timestamp time.Time         `json:"timestamp"`
+	Status    string    `json:"status"`
+	Timestamp time.Time `json:"timestamp"`
 	// Services is empty for strangers, who are not told what the system is made of.
 	Services map[string]string `json:"services"`
 	// Notes are what else is to be known about a part that works.
@@ -154,9 +154,6 @@ func (s *Service) gatherHealth(ctx context.Context) healthReport {
 	}
 	return healthReport{Status: overall(services), Timestamp: time.Now().UTC(), Services: services, Notes: notes}
 }
-
-// untold ends the result of a part whose service is silent.
-const untold = "which would tell, does not answer"
 
 // workers are the services that must answer for Ragbus to be healthy.
 func workers() []string { return []string{"retriever", "generator", "ingestor"} }

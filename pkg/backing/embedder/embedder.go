@@ -105,7 +105,7 @@ func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (embed.
 	if err != nil {
 		return nil, err
 	}
-	h.OnHealth(lifecycle.Check{Name: "embedder", Probe: endpoint.Probe})
+	h.OnHealth(lifecycle.Check{Name: "embedder", Probe: endpoint.Probe, Note: endpoint.Note})
 	return outbound.Embedder(e, endpoint), nil
 }
 

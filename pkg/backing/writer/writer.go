@@ -161,7 +161,7 @@ func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (Writer
 		}
 		if i == 0 {
 			w.Rewriter = m
-			h.OnHealth(lifecycle.Check{Name: "llm", Probe: endpoint.Probe})
+			h.OnHealth(lifecycle.Check{Name: "llm", Probe: endpoint.Probe, Note: endpoint.Note})
 		}
 		chain = append(chain, m)
 	}
