@@ -38,13 +38,13 @@ type request struct {
 	c *fiber.Ctx
 	// ctx ends when the server must stop, not when the client leaves: that
 	// is only seen by a write that fails.
-	ctx     context.Context //nolint:containedctx // a request is what a context belongs to
-	span    trace.Span
-	who     access.Identity
+	ctx  context.Context //nolint:containedctx // a request is what a context belongs to
+	span trace.Span
+	who  access.Identity
 	// audited is what the request is called in the audit log, when its route does not say.
 	audited string
 	// target is what it is about, when the path does not say.
-	target string
+	target  string
 	id      string
 	method  string
 	route   string

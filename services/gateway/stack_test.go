@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ragbus/ragbus/pkg/access"
+	"github.com/ragbus/ragbus/pkg/access/sqlaccess"
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/broker/brokertest"
@@ -42,6 +43,7 @@ type stack struct {
 	docs  *sqlcatalog.Store
 	chats *sqlconversation.Store
 	blobs *blob.Store
+	keys  *sqlaccess.Store
 	dir   string
 	logs  *safeBuffer
 }
@@ -60,6 +62,8 @@ func newStackWith(t testing.TB, topology broker.TopologyConfig) *stack {
 	s.docs, err = sqlcatalog.Open(t.Context(), db)
 	must(t, err)
 	s.chats, err = sqlconversation.Open(t.Context(), db)
+	must(t, err)
+	s.keys, err = sqlaccess.Open(t.Context(), db)
 	must(t, err)
 	url, err := blob.FileURL(filepath.Join(s.dir, "blobs"))
 	must(t, err)
