@@ -36,6 +36,10 @@ func (s *Service) deleted(ctx context.Context, d worker.Delivery[event.DocumentD
 	if err := s.deps.Index.Delete(ctx, ref.Tenant, ref.ID, ref.Generation); err != nil {
 		return s.failedOr(ctx, ref, late(fmt.Errorf("delete from the index: %w", err)))
 	}
+	// A deletion that comes late for the index removes nothing, and does not say so.
+	if again, err := s.overtaken(ctx, ref); err != nil || len(again) > 0 {
+		return again, err
+	}
 	if doc.Status == corpus.Deleting {
 		if err := s.dropBlobs(ctx, ref); err != nil {
 			return nil, err
@@ -69,8 +73,11 @@ func (s *Service) changed(ctx context.Context, d worker.Delivery[event.DocumentC
 	var written time.Time
 	for range maxRounds {
 		doc, err := s.deps.Catalog.Document(ctx, tenant, id)
-		if err != nil || doc.UpdatedAt.Equal(written) {
+		if err != nil {
 			return nil, ignoreMissing(err)
+		}
+		if doc.UpdatedAt.Equal(written) {
+			return nil, s.confirm(ctx, doc)
 		}
 		if err := s.deps.Index.SetAttributes(ctx, indexed(doc)); err != nil {
 			return dropStale(late(err), "change a document's attributes")
@@ -78,6 +85,14 @@ func (s *Service) changed(ctx context.Context, d worker.Delivery[event.DocumentC
 		written = doc.UpdatedAt
 	}
 	return nil, fault.Transientf("changing", "the document keeps changing")
+}
+
+// confirm says that the index has a document's acl and metadata.
+func (s *Service) confirm(ctx context.Context, doc corpus.Document) error {
+	if err := s.deps.Record.Confirm(ctx, doc.Tenant, doc.ID, doc.UpdatedAt.UnixMicro()); err != nil {
+		return fmt.Errorf("confirm a change: %w", err)
+	}
+	return nil
 }
 
 // adopt takes in a document that an event points to: its bytes are copied to
@@ -96,8 +111,9 @@ func (s *Service) adopt(ctx context.Context, e event.Event, d event.DocumentUplo
 	if d.Filename == "" {
 		d.Filename = name
 	}
-	// The same event writes the same key, so that a repeated delivery leaves no orphan.
-	key, err := blob.Key(e.Tenant, "adopted", corpus.DeriveID("adopted", e.ID))
+	// Every copy has a key of its own: what a sweep finds orphaned, nobody will
+	// ever accept. A repeated delivery may leave one behind for it.
+	key, err := blob.Key(e.Tenant, "adopted", corpus.NewID())
 	if err != nil {
 		return catalog.Ref{}, nil, fmt.Errorf("name the document's bytes: %w", err)
 	}
@@ -137,7 +153,7 @@ func (s *Service) adopt(ctx context.Context, e event.Event, d event.DocumentUplo
 }
 
 // dropCopy removes the bytes at key unless they are the document's: it had
-// the same ones before. A repeated delivery finds its own copy in use.
+// the same ones before.
 func (s *Service) dropCopy(ctx context.Context, doc corpus.Document, key string) error {
 	scope, err := corpus.SystemScope(doc.Tenant)
 	if err != nil {

@@ -27,6 +27,11 @@ type Config struct {
 	Lease time.Duration `env:"RAGBUS_INGEST_LEASE"`
 	// SweepInterval is how often stalled documents are looked for, on average. Default 30 s.
 	SweepInterval time.Duration `env:"RAGBUS_SWEEP_INTERVAL"`
+	// ReconcileInterval is how often, at most, all documents, points and bytes are compared. Default 1 h.
+	ReconcileInterval time.Duration `env:"RAGBUS_RECONCILE_INTERVAL"`
+	// OrphanGrace is after which points and bytes are removed that the record
+	// does not know, counted from when that was first seen. Default 24 h.
+	OrphanGrace time.Duration `env:"RAGBUS_ORPHAN_GRACE"`
 	// PullWait is how long one request for work waits at the broker. Default the worker's.
 	PullWait time.Duration `env:"RAGBUS_PULL_WAIT"`
 }
@@ -48,6 +53,12 @@ func (c Config) WithDefaults() Config {
 	if c.SweepInterval == 0 {
 		c.SweepInterval = 30 * time.Second
 	}
+	if c.ReconcileInterval == 0 {
+		c.ReconcileInterval = time.Hour
+	}
+	if c.OrphanGrace == 0 {
+		c.OrphanGrace = 24 * time.Hour
+	}
 	return c
 }
 
@@ -64,6 +75,8 @@ func (c Config) Validate() error {
 	check(c.EmbedSlots > 0 && c.EmbedSlots <= 256, "RAGBUS_EMBED_SLOTS: %d is not between 1 and 256", c.EmbedSlots)
 	check(c.Lease >= time.Second, "RAGBUS_INGEST_LEASE: %s is less than a second", c.Lease)
 	check(c.SweepInterval >= 100*time.Millisecond, "RAGBUS_SWEEP_INTERVAL: %s is less than 100ms", c.SweepInterval)
+	check(c.ReconcileInterval >= time.Second, "RAGBUS_RECONCILE_INTERVAL: %s is less than a second", c.ReconcileInterval)
+	check(c.OrphanGrace >= 10*time.Minute, "RAGBUS_ORPHAN_GRACE: %s is less than ten minutes; it has to be longer than any upload takes", c.OrphanGrace)
 	if _, err := dataref.New(c.DatarefPrefixes); err != nil {
 		problems = append(problems, fmt.Errorf("RAGBUS_DATAREF_PREFIXES: %w", err))
 	}

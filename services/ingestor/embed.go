@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/event"
 	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/reconcile"
 	"github.com/ragbus/ragbus/pkg/vector"
 	"github.com/ragbus/ragbus/pkg/worker"
 )
@@ -96,6 +99,9 @@ func (s *Service) goLive(ctx context.Context, ref catalog.Ref, doc corpus.Docume
 	if err := s.deps.Index.Activate(ctx, indexed(doc)); err != nil {
 		return s.failedOr(ctx, ref, late(fmt.Errorf("make a version live: %w", err)))
 	}
+	if err := s.refresh(ctx, doc); err != nil {
+		return nil, err
+	}
 	if _, err := s.deps.Catalog.GoLive(ctx, ref); err != nil && !errors.Is(err, catalog.ErrStale) {
 		return nil, fmt.Errorf("record that a version is live: %w", err)
 	}
@@ -142,13 +148,31 @@ func (s *Service) dropBlobs(ctx context.Context, ref catalog.Ref) error {
 	return err
 }
 
-// indexed is a document as the index knows it.
-func indexed(doc corpus.Document) vector.Document {
-	return vector.Document{
-		Tenant: doc.Tenant, Collection: doc.Collection, ID: doc.ID, Version: doc.SHA256, Generation: doc.Generation,
-		ACL: doc.ACL, Metadata: doc.Metadata,
+// refresh sets acl and metadata again where they changed after doc was read:
+// whoever changed them may have told the index before this version was live.
+func (s *Service) refresh(ctx context.Context, doc corpus.Document) error {
+	for range maxRounds {
+		now, err := s.deps.Catalog.Document(ctx, doc.Tenant, doc.ID)
+		if err != nil {
+			return ignoreMissing(fmt.Errorf("read a document again: %w", err))
+		}
+		if sameAttributes(now, doc) {
+			return nil
+		}
+		if err := s.deps.Index.SetAttributes(ctx, indexed(now)); err != nil {
+			return fmt.Errorf("set a document's attributes: %w", err)
+		}
+		doc = now
 	}
+	return fault.Transientf("changing", "the document keeps changing")
 }
+
+func sameAttributes(a, b corpus.Document) bool {
+	return (a.ACL == nil) == (b.ACL == nil) && slices.Equal(a.ACL, b.ACL) && maps.Equal(a.Metadata, b.Metadata)
+}
+
+// indexed is a document as the index knows it.
+func indexed(doc corpus.Document) vector.Document { return reconcile.Indexed(doc) }
 
 // late translates the index's word for late work into the catalog's.
 func late(err error) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/event"
 	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/vector"
 	"github.com/ragbus/ragbus/pkg/worker"
 	"github.com/ragbus/ragbus/services/ingestor/internal/chunk"
 	"github.com/ragbus/ragbus/services/ingestor/internal/extract"
@@ -175,12 +176,25 @@ func (s *Service) discard(ctx context.Context, file *os.File) {
 // other error to be tried again.
 func (s *Service) failedOr(ctx context.Context, ref catalog.Ref, err error) ([]event.Event, error) {
 	switch {
+	case errors.Is(err, vector.ErrStale):
+		return s.overtaken(ctx, ref)
 	case errors.Is(err, catalog.ErrStale):
 		return nil, nil
 	case fault.Is(err, fault.Permanent), fault.Is(err, fault.Invalid):
 		return s.fail(ctx, ref, err, false)
 	}
 	return nil, err
+}
+
+// overtaken ends work that the index refuses as late: in silence when it is,
+// and in a later generation when it is the record that lags, having been
+// restored from a backup.
+func (s *Service) overtaken(ctx context.Context, ref catalog.Ref) ([]event.Event, error) {
+	again, err := s.checker.Overtaken(ctx, ref)
+	if err != nil {
+		return nil, ignoreMissing(fmt.Errorf("compare the record with the index: %w", err))
+	}
+	return again, nil
 }
 
 // fail marks a document failed and returns the fact.

@@ -95,24 +95,24 @@ func (c cutCatalog) Removed(ctx context.Context, ref catalog.Ref) (doc corpus.Do
 }
 
 type cutIndex struct {
-	vector.Store
+	vector.Index
 	cut *cut
 }
 
 func (c cutIndex) Upsert(ctx context.Context, doc vector.Document, points []vector.Point) error {
-	return c.cut.around("upsert", func() error { return c.Store.Upsert(ctx, doc, points) })
+	return c.cut.around("upsert", func() error { return c.Index.Upsert(ctx, doc, points) })
 }
 
 func (c cutIndex) Activate(ctx context.Context, doc vector.Document) error {
-	return c.cut.around("activate", func() error { return c.Store.Activate(ctx, doc) })
+	return c.cut.around("activate", func() error { return c.Index.Activate(ctx, doc) })
 }
 
 func (c cutIndex) Sweep(ctx context.Context, doc vector.Document) error {
-	return c.cut.around("sweep index", func() error { return c.Store.Sweep(ctx, doc) })
+	return c.cut.around("sweep index", func() error { return c.Index.Sweep(ctx, doc) })
 }
 
 func (c cutIndex) Delete(ctx context.Context, tenant, document string, generation int64) error {
-	return c.cut.around("delete index", func() error { return c.Store.Delete(ctx, tenant, document, generation) })
+	return c.cut.around("delete index", func() error { return c.Index.Delete(ctx, tenant, document, generation) })
 }
 
 type cutPublisher struct {

@@ -21,7 +21,9 @@ import (
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/event"
 	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/lease"
 	"github.com/ragbus/ragbus/pkg/lifecycle"
+	"github.com/ragbus/ragbus/pkg/reconcile"
 	"github.com/ragbus/ragbus/pkg/vector"
 	"github.com/ragbus/ragbus/pkg/worker"
 	"github.com/ragbus/ragbus/services/ingestor/internal/dataref"
@@ -49,8 +51,10 @@ type Deps struct {
 	JetStream jetstream.JetStream
 	Catalog   catalog.Store
 	Vectors   catalog.VectorCache
+	// Record is the whole of which Catalog is what the workers need.
+	Record    reconcile.Record
 	Blobs     *blob.Store
-	Index     vector.Store
+	Index     vector.Index
 	Embedder  embed.Embedder
 	Observer  worker.Observer
 	Tracer    trace.Tracer
@@ -66,6 +70,8 @@ type Service struct {
 	datarefs  *dataref.Opener
 	now       func() time.Time
 	workers   []*worker.Worker
+	checker   *reconcile.Checker
+	lease     *lease.Lease
 }
 
 // IsExtractionChild reports whether this process was started to read one
@@ -82,7 +88,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if deps.Log == nil || deps.JetStream == nil || deps.Catalog == nil || deps.Vectors == nil || deps.Blobs == nil || deps.Index == nil || deps.Embedder == nil {
+	if deps.Log == nil || deps.JetStream == nil || deps.Catalog == nil || deps.Vectors == nil || deps.Record == nil || deps.Blobs == nil || deps.Index == nil || deps.Embedder == nil {
 		return nil, errors.New("ingestor: a dependency is missing")
 	}
 	if deps.Publisher == nil {
@@ -95,6 +101,10 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	if s.extractor, err = extract.New(extract.Limits{Bytes: int64(cfg.MaxDocumentBytes)}, cfg.ExtractSlots); err != nil {
 		return nil, fmt.Errorf("set up extraction: %w", err)
+	}
+	s.checker = s.newChecker()
+	if s.lease, err = s.newSweep(); err != nil {
+		return nil, fmt.Errorf("set up the sweep: %w", err)
 	}
 	if err := s.addWorkers(); err != nil {
 		return nil, err

@@ -87,7 +87,7 @@ func prepare(t *testing.T, script scriptembed.Config, options ...option) *stack 
 		SweepInterval: time.Hour, Lease: time.Hour,
 	}
 	deps := Deps{
-		Log: slog.New(slog.DiscardHandler), JetStream: s.broker.JS, Catalog: s.catalog, Vectors: s.catalog, Blobs: s.blobs,
+		Log: slog.New(slog.DiscardHandler), JetStream: s.broker.JS, Catalog: s.catalog, Vectors: s.catalog, Record: s.catalog, Blobs: s.blobs,
 		Index: s.index, Embedder: s.embedder,
 	}
 	for _, o := range options {

@@ -2,6 +2,7 @@ package ingestor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -9,12 +10,23 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/catalog"
-	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/event"
+	"github.com/ragbus/ragbus/pkg/lease"
+	"github.com/ragbus/ragbus/pkg/reconcile"
 )
 
-// sweepLimit bounds how many documents one round re-emits.
-const sweepLimit = 200
+// Bounds of one round.
+const (
+	// sweepLimit is how many documents it re-emits, emitLimit how many events
+	// about: a document of a thousand batches is one document.
+	sweepLimit = 200
+	emitLimit  = 2000
+	// claimAtOnce is how many documents are claimed before their events go out.
+	claimAtOnce = 20
+	// sweepTime bounds a round, so that a part that hangs does not keep the
+	// next one from another part.
+	sweepTime = 5 * time.Minute
+)
 
 // patience is how many leases a sweep waits for a queue that is not empty: a
 // document that stands in a long queue does not move either, and giving its
@@ -25,21 +37,48 @@ const patience = 10
 // process that died while it wrote; no upload takes that long.
 const halfWritten = 2 * time.Hour
 
-// sweep re-emits the work of documents that do not move: an event that was
-// never published, or that the broker lost, costs time and nothing else. All
-// replicas sweep; the catalog gives each stalled document to one of them.
+// sweepJob is the lease's key.
+const sweepJob = "sweep"
+
+// newSweep returns the lease under which one replica sweeps.
+func (s *Service) newSweep() (*lease.Lease, error) {
+	return lease.New(s.deps.JetStream, lease.Config{ //nolint:wrapcheck // says what
+		Bucket: broker.BucketLeases, Job: sweepJob, Log: s.log,
+		Number: func(ctx context.Context) (int64, error) {
+			fence, err := s.deps.Record.TakeFence(ctx)
+			return int64(fence), err
+		},
+	})
+}
+
+// sweep puts right what was interrupted: an event that was never published, or
+// that the broker lost, a process that was killed between two steps, a store
+// that was restored, cost time and nothing else. Of all replicas one sweeps.
 func (s *Service) sweep(ctx context.Context) error {
+	return s.lease.Run(ctx, func(ctx context.Context, number int64) { //nolint:wrapcheck // nil
+		s.log.InfoContext(ctx, "this replica sweeps", "fence", number)
+		s.sweepUnder(ctx, catalog.Fence(number))
+	})
+}
+
+// sweepUnder sweeps until the lease ends or its fence is refused.
+func (s *Service) sweepUnder(ctx context.Context, fence catalog.Fence) {
+	w := s.newWalks(fence)
 	var tidied time.Time
 	for {
-		pause := s.cfg.SweepInterval/2 + rand.N(s.cfg.SweepInterval) //nolint:gosec // jitter is no secret
-		timer := time.NewTimer(pause)
+		pause := time.NewTimer(s.cfg.SweepInterval/2 + rand.N(s.cfg.SweepInterval)) //nolint:gosec // jitter is no secret
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
+			pause.Stop()
+			return
+		case <-pause.C:
 		}
-		if err := s.sweepOnce(ctx); err != nil && ctx.Err() == nil {
+		err := s.round(ctx, fence, w)
+		if errors.Is(err, catalog.ErrFenced) {
+			s.log.WarnContext(ctx, "another replica has taken over the sweep", "fence", int64(fence))
+			return
+		}
+		if err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "the sweep will be tried again", "error", err)
 		}
 		if now := s.now(); now.Sub(tidied) > halfWritten/2 {
@@ -51,7 +90,15 @@ func (s *Service) sweep(ctx context.Context) error {
 	}
 }
 
-func (s *Service) sweepOnce(ctx context.Context) error {
+// round does a bounded part of all that a sweep does.
+func (s *Service) round(ctx context.Context, fence catalog.Fence, w *walks) error {
+	ctx, cancel := context.WithTimeout(ctx, sweepTime)
+	defer cancel()
+	return errors.Join(s.emitStalled(ctx, fence), s.emitChanges(ctx, fence), w.step(ctx))
+}
+
+// emitStalled gives the work of documents out again that do not move.
+func (s *Service) emitStalled(ctx context.Context, fence catalog.Fence) error {
 	now := s.now()
 	before := now.Add(-s.cfg.Lease)
 	waiting, err := s.backlog(ctx)
@@ -61,19 +108,48 @@ func (s *Service) sweepOnce(ctx context.Context) error {
 	if waiting > 0 {
 		before = now.Add(-patience * s.cfg.Lease)
 	}
-	docs, err := s.deps.Catalog.Stalled(ctx, before, sweepLimit)
-	if err != nil {
-		return err
-	}
 	// Each round has ids of its own: the broker must not take them for duplicates.
 	salt := strconv.FormatInt(now.UnixMicro(), 36)
-	for _, doc := range docs {
-		for _, e := range s.outstanding(ctx, doc) {
-			if err := s.deps.Publisher.Publish(ctx, e.Resent(salt)); err != nil {
-				return err
-			}
+	emitted := 0
+	for claimed := 0; claimed < sweepLimit && emitted < emitLimit; claimed += claimAtOnce {
+		docs, err := s.deps.Record.Claim(ctx, fence, before, claimAtOnce)
+		if err != nil {
+			return fmt.Errorf("claim documents that do not move: %w", err)
 		}
-		s.log.InfoContext(ctx, "work re-emitted for a document that did not move", "document", doc.ID, "status", string(doc.Status))
+		for _, doc := range docs {
+			events, err := s.checker.Outstanding(ctx, doc)
+			if err != nil {
+				return fmt.Errorf("look what a document waits for: %w", err)
+			}
+			for _, e := range events {
+				if err := s.deps.Publisher.Publish(ctx, e.Resent(salt)); err != nil {
+					return fmt.Errorf("give work out again: %w", err)
+				}
+			}
+			emitted += len(events)
+			s.log.InfoContext(ctx, "work re-emitted for a document that did not move", "document", doc.ID, "status", string(doc.Status), "events", len(events))
+		}
+		if len(docs) < claimAtOnce {
+			return nil
+		}
+	}
+	return nil
+}
+
+// emitChanges tells the index again of changes that it has not confirmed.
+func (s *Service) emitChanges(ctx context.Context, fence catalog.Fence) error {
+	now := s.now()
+	changes, err := s.deps.Record.Unconfirmed(ctx, fence, now.Add(-s.cfg.Lease), sweepLimit)
+	if err != nil {
+		return fmt.Errorf("list unconfirmed changes: %w", err)
+	}
+	salt := strconv.FormatInt(now.UnixMicro(), 36)
+	for _, c := range changes {
+		e := event.New(c.Tenant, now, event.DocumentChanged{ID: c.ID, Revision: c.Revision})
+		if err := s.deps.Publisher.Publish(ctx, e.Resent(salt)); err != nil {
+			return fmt.Errorf("tell of a change again: %w", err)
+		}
+		s.log.InfoContext(ctx, "a change that the index has not confirmed was re-emitted", "document", c.ID)
 	}
 	return nil
 }
@@ -91,25 +167,13 @@ func (s *Service) backlog(ctx context.Context) (uint64, error) {
 	return waiting, nil
 }
 
-// outstanding returns the events that a document waits for.
-func (s *Service) outstanding(ctx context.Context, doc corpus.Document) []event.Event {
-	ref := catalog.Ref{Tenant: doc.Tenant, ID: doc.ID, Generation: doc.Generation}
-	switch doc.Status {
-	case corpus.Accepted, corpus.Extracting:
-		return []event.Event{event.New(doc.Tenant, s.now(), event.DocumentUploaded{ID: doc.ID, Generation: doc.Generation})}
-	case corpus.Deleting:
-		return []event.Event{event.New(doc.Tenant, s.now(), event.DocumentDeleted{ID: doc.ID, Generation: doc.Generation})}
-	case corpus.Embedding:
-		open, err := s.deps.Catalog.OpenBatches(ctx, ref)
-		if err != nil {
-			s.log.WarnContext(ctx, "a stalled document's batches could not be read", "document", doc.ID, "error", err)
-			return nil
-		}
-		if len(open) == 0 { // all are done, but the last one did not go live: any batch does it again
-			open = []catalog.Batch{{From: 0, To: min(doc.Chunks, catalog.BatchSize)}}
-		}
-		return s.batches(ref, doc.SHA256, open)
-	case corpus.Indexed, corpus.Failed, corpus.Deleted:
-	}
-	return nil
+// newChecker returns what compares the record with the stores and mends at once.
+func (s *Service) newChecker() *reconcile.Checker {
+	return reconcile.New(reconcile.Config{
+		Repair: true, Settling: s.cfg.Lease,
+		// What does not move is claimed, behind the fence.
+		Stuck: never, Grace: s.cfg.OrphanGrace,
+	}, reconcile.Parts{Record: s.deps.Record, Blobs: s.deps.Blobs, Index: s.deps.Index, Publish: s.deps.Publisher.Publish, Log: s.log})
 }
+
+const never = 1<<63 - 1

@@ -62,7 +62,7 @@ type stores struct {
 	catalog       *sqlcatalog.Store
 	conversations *sqlconversation.Store
 	blobs         *blob.Store
-	index         vector.Store
+	index         vector.Index
 	embedder      embed.Embedder
 	writer        writer.Writer
 	// health are the checks of the index and the models, by part.
@@ -233,7 +233,7 @@ func (s *Server) compose(ctx context.Context, st *stores, version string) error 
 	}
 	tracer := s.tel.Tracers.Tracer("github.com/ragbus/ragbus")
 	ingest, err := ingestor.New(s.cfg.Ingestor, ingestor.Deps{
-		Log: s.log, JetStream: js, Catalog: st.catalog, Vectors: st.catalog, Blobs: st.blobs, Index: st.index, Embedder: st.embedder,
+		Log: s.log, JetStream: js, Catalog: st.catalog, Vectors: st.catalog, Record: st.catalog, Blobs: st.blobs, Index: st.index, Embedder: st.embedder,
 		Observer: observer, Tracer: tracer, Publisher: publisher,
 	})
 	if err != nil {

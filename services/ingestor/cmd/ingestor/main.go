@@ -68,7 +68,7 @@ func run(ctx context.Context, env process.Environment) (err error) {
 		return err
 	}
 	service, err := ingestor.New(cfg.Ingestor, ingestor.Deps{
-		Log: p.Log, JetStream: p.Broker.JetStream(), Catalog: records.Catalog, Vectors: records.Catalog, Blobs: blobs, Index: points,
+		Log: p.Log, JetStream: p.Broker.JetStream(), Catalog: records.Catalog, Vectors: records.Catalog, Record: records.Catalog, Blobs: blobs, Index: points,
 		Embedder: vectors, Observer: p.Observer, Tracer: p.Tracer, Publisher: p.Publisher,
 	})
 	if err != nil {
