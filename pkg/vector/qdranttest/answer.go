@@ -2,6 +2,8 @@ package qdranttest
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 
 	"github.com/qdrant/go-client/qdrant"
@@ -9,15 +11,25 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Numbers of ScoredPoint.payload and of an entry of a map.
+// Numbers of fields: of the result of a query or of one of a batch, of
+// ScoredPoint and RetrievedPoint, and of an entry of a map.
 const (
+	resultField  = 1
+	idField      = 1
 	payloadField = 2
+	scoreField   = 3
+	vectorsField = 6
 	keyField     = 1
 	valueField   = 2
 )
 
-// encode prepares the payload for the answers of queries.
+// encode prepares id and payload for the answers of queries.
 func (p *point) encode() error {
+	id, err := proto.Marshal(p.id)
+	if err != nil {
+		return fmt.Errorf("encode an id: %w", err)
+	}
+	p.encodedID = protowire.AppendBytes(protowire.AppendTag(nil, idField, protowire.BytesType), id)
 	p.encoded = make(map[string][]byte, len(p.payload))
 	for key, v := range p.payload {
 		value, err := proto.Marshal(v)
@@ -31,44 +43,54 @@ func (p *point) encode() error {
 	return nil
 }
 
-// answer returns the point as a query's answer has it. The payload is in it
-// as it was encoded when the point was stored: a hundred maps for each
-// query would cost more than the query.
-func (s scored) answer(payload *qdrant.WithPayloadSelector, vectors *qdrant.WithVectorsSelector) *qdrant.ScoredPoint {
-	out := &qdrant.ScoredPoint{Id: s.id, Score: s.score}
+// appendResult appends the point as a query's answer has it.
+func (s scored) appendResult(out []byte, payload *qdrant.WithPayloadSelector, vectors *qdrant.WithVectorsSelector) ([]byte, error) {
+	known := s.included(payload)
 	var encoded []byte
-	switch v := payload.GetSelectorOptions().(type) {
-	case *qdrant.WithPayloadSelector_Enable:
-		if v.Enable {
-			for _, entry := range s.encoded {
-				encoded = append(encoded, entry...)
-			}
-		}
-	case *qdrant.WithPayloadSelector_Include:
-		encoded = s.included(v.Include.GetFields())
-	}
-	if len(encoded) > 0 {
-		out.ProtoReflect().SetUnknown(encoded)
-	}
+	var err error
 	if vectors.GetEnable() || vectors.GetInclude() != nil {
-		out.Vectors = s.vectors(vectors)
+		if encoded, err = proto.Marshal(s.vectors(vectors)); err != nil {
+			return nil, fmt.Errorf("encode vectors: %w", err)
+		}
 	}
-	return out
+	size := len(known) + protowire.SizeTag(scoreField) + protowire.SizeFixed32()
+	if encoded != nil {
+		size += protowire.SizeTag(vectorsField) + protowire.SizeBytes(len(encoded))
+	}
+	out = protowire.AppendVarint(protowire.AppendTag(out, resultField, protowire.BytesType), uint64(size))
+	out = append(out, known...)
+	out = protowire.AppendFixed32(protowire.AppendTag(out, scoreField, protowire.Fixed32Type), math.Float32bits(s.score))
+	if encoded != nil {
+		out = protowire.AppendBytes(protowire.AppendTag(out, vectorsField, protowire.BytesType), encoded)
+	}
+	return out, nil
 }
 
-// inclusion is a choice of keys of a payload, encoded.
+// inclusion is a choice of keys of a payload, and id and payload encoded for it.
 type inclusion struct {
 	keys    []string
 	encoded []byte
 }
 
-// included returns the keys of the payload, encoded. The last choice is
-// remembered: one client asks for the same all the time.
-func (p *point) included(keys []string) []byte {
+// included returns id and payload, encoded. The last choice of keys is
+// remembered: one client asks for the same all the time, or for none.
+func (p *point) included(payload *qdrant.WithPayloadSelector) []byte {
+	var keys []string
+	switch v := payload.GetSelectorOptions().(type) {
+	case *qdrant.WithPayloadSelector_Include:
+		keys = v.Include.GetFields()
+	case *qdrant.WithPayloadSelector_Enable:
+		if v.Enable {
+			keys = slices.Sorted(maps.Keys(p.payload))
+		}
+	}
+	if len(keys) == 0 {
+		return p.encodedID
+	}
 	if last := p.last.Load(); last != nil && slices.Equal(last.keys, keys) {
 		return last.encoded
 	}
-	var encoded []byte
+	encoded := slices.Clone(p.encodedID)
 	for _, key := range keys {
 		encoded = append(encoded, p.encoded[key]...)
 	}

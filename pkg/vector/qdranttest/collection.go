@@ -44,9 +44,10 @@ type point struct {
 	key     string
 	slot    uint32
 	payload map[string]*qdrant.Value
-	// encoded is each key of the payload as an answer has it.
-	encoded map[string][]byte
-	last    atomic.Pointer[inclusion]
+	// encodedID is the id and encoded each key of the payload as an answer has it.
+	encodedID []byte
+	encoded   map[string][]byte
+	last      atomic.Pointer[inclusion]
 	// dense vectors are given; the collection has them by slot.
 	dense  map[string][]float32
 	sparse map[string]sparseVector

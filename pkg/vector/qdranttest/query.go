@@ -23,6 +23,9 @@ const (
 // defaultLimit of a query.
 const defaultLimit = 10
 
+// resultBytes is about what a point found takes in an answer.
+const resultBytes = 144
+
 // defaultRRF is the server's constant of reciprocal rank fusion, with ranks that begin at 0.
 const defaultRRF = 2
 
@@ -36,7 +39,9 @@ func (s pointsService) Query(_ context.Context, req *qdrant.QueryPoints) (*qdran
 	if err != nil {
 		return nil, err
 	}
-	return &qdrant.QueryResponse{Result: hits}, nil
+	out := &qdrant.QueryResponse{}
+	out.ProtoReflect().SetUnknown(hits)
+	return out, nil
 }
 
 // QueryBatch answers several, in order; each sees its own state.
@@ -51,12 +56,17 @@ func (s pointsService) QueryBatch(_ context.Context, req *qdrant.QueryBatchPoint
 		if err != nil {
 			return nil, err
 		}
-		out.Result = append(out.Result, &qdrant.BatchResult{Result: hits})
+		result := &qdrant.BatchResult{}
+		result.ProtoReflect().SetUnknown(hits)
+		out.Result = append(out.Result, result)
 	}
 	return out, nil
 }
 
-func (c *collection) query(q *qdrant.QueryPoints) ([]*qdrant.ScoredPoint, error) {
+// query returns what was found, encoded as the field "result" that answers to
+// one query and to several have alike. A hundred messages for each query would
+// cost more than the query.
+func (c *collection) query(q *qdrant.QueryPoints) ([]byte, error) {
 	if q.Limit != nil && q.GetLimit() == 0 {
 		return nil, invalid("Validation error in body: [limit: value 0 invalid, must be 1 or larger]")
 	}
@@ -78,9 +88,11 @@ func (c *collection) query(q *qdrant.QueryPoints) ([]*qdrant.ScoredPoint, error)
 	}
 	found = found[min(q.GetOffset(), uint64(len(found))):]
 	found = found[:min(limit, uint64(len(found)))]
-	out := make([]*qdrant.ScoredPoint, len(found))
-	for i, f := range found {
-		out[i] = f.answer(q.GetWithPayload(), q.GetWithVectors())
+	out := make([]byte, 0, len(found)*resultBytes)
+	for _, f := range found {
+		if out, err = f.appendResult(out, q.GetWithPayload(), q.GetWithVectors()); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

@@ -25,7 +25,11 @@ const (
 	attempts  = 4
 	firstWait = 50 * time.Millisecond
 	// maxAnswer bounds an answer: a page of points with their vectors.
-	maxAnswer        = 64 << 20
+	maxAnswer = 64 << 20
+	// With windows of a given size gRPC does not measure the line with a ping
+	// for every answer, and an answer seldom has to wait for one to open.
+	streamWindow     = 4 << 20
+	connectionWindow = 16 << 20
 	keepAliveSeconds = 20
 	keepAliveTimeout = 5
 	// A server that comes back is found again within about this time; gRPC's own limit is two minutes.
@@ -53,6 +57,7 @@ func dial(e endpoint, cfg Config) (*client, error) {
 				grpc.WithChainUnaryInterceptor(caller{key: cfg.APIKey, timeout: cfg.CallTimeout}.intercept),
 				grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 				grpc.WithConnectParams(reconnecting()),
+				grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connectionWindow),
 			},
 		})
 		if err != nil {
