@@ -116,6 +116,12 @@ func (a *answer) next(ctx context.Context) ([]reply.Update, error) {
 			a.seen = true
 			a.s.metrics.firstFrame.Observe(time.Since(a.since).Seconds())
 		}
+		if a.unsourced(f) {
+			if err := a.heal(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		updates := a.asm.Next(f)
 		if len(updates) == 1 && updates[0].Kind == reply.Lost {
 			if err := a.heal(ctx); err != nil {
@@ -127,6 +133,13 @@ func (a *answer) next(ctx context.Context) ([]reply.Update, error) {
 			return updates, nil
 		}
 	}
+}
+
+// unsourced reports whether a frame shows that the one with the sources was
+// lost: whoever retrieved sends them, though none were found, before anybody
+// can write.
+func (a *answer) unsourced(f reply.Frame) bool {
+	return f.Stage == reply.Generate && a.asm.Sources() == nil && f.Type != reply.Sources && f.Type != reply.Error && f.Type != reply.KeepAlive
 }
 
 func (a *answer) heal(ctx context.Context) error {

@@ -238,3 +238,26 @@ func TestAnErrorFollowsWhatItsReaderHas(t *testing.T) {
 		}
 	}
 }
+
+// TestSourcesThatWereLostAreReadFromTheConversation: the frame with the
+// sources went down with a broker, the rest of the answer came.
+func TestSourcesThatWereLostAreReadFromTheConversation(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(func(w *work) {
+		out := w.writer(reply.Generate, 1)
+		must(t, out.Delta("an "))
+		must(t, out.Delta("answer"))
+		w.finish(out, w.answerOf("an answer"), "p1", "p2")
+	})
+	g := s.serve()
+	events := g.askStreaming(nil).rest()
+	if got := names(events); got != "started,sources,delta,citation,done" || text(t, events) != "an answer" {
+		t.Fatal(events)
+	}
+	for _, of := range []string{events[1].data, events[len(events)-1].data, string(g.postJSON("/v1/chat", `{"question":"Why?"}`).body)} {
+		if !strings.Contains(of, "Text of p2") {
+			t.Errorf("the sources are missing: %s", of)
+		}
+	}
+}
