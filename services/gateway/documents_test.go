@@ -100,18 +100,20 @@ func (s *stack) stored() int {
 }
 
 // settle moves a document to indexed and tells, as an ingestor does.
-func (s *stack) settle(id string) {
+func (s *stack) settle(id string) { s.settleOf("default", id, "chunk") }
+
+func (s *stack) settleOf(tenant, id, word string) {
 	s.t.Helper()
-	doc, err := s.docs.Document(s.t.Context(), "default", id)
+	doc, err := s.docs.Document(s.t.Context(), tenant, id)
 	must(s.t, err)
-	ref := catalog.Ref{Tenant: "default", ID: id, Generation: doc.Generation}
+	ref := catalog.Ref{Tenant: tenant, ID: id, Generation: doc.Generation}
 	_, _, err = s.docs.Begin(s.t.Context(), ref)
 	must(s.t, err)
 	chunks := make([]corpus.Chunk, 3)
 	for i := range chunks {
 		chunks[i] = corpus.Chunk{
-			ChunkRef: corpus.ChunkRef{Tenant: "default", Document: id, Version: doc.SHA256, Ordinal: i},
-			Text:     fmt.Sprintf("chunk %d", i), CharStart: i * 8, CharEnd: i*8 + 7, Page: 1,
+			ChunkRef: corpus.ChunkRef{Tenant: tenant, Document: id, Version: doc.SHA256, Ordinal: i},
+			Text:     fmt.Sprintf("%s %d", word, i), CharStart: i * 8, CharEnd: i*8 + 7, Page: 1,
 		}
 	}
 	must(s.t, s.docs.PutChunks(s.t.Context(), ref, chunks))
@@ -123,7 +125,7 @@ func (s *stack) settle(id string) {
 	}
 	_, err = s.docs.GoLive(s.t.Context(), ref)
 	must(s.t, err)
-	must(s.t, s.bus.Publisher.Publish(s.t.Context(), event.New("default", time.Now(), event.DocumentIndexed{ID: id, Generation: doc.Generation})))
+	must(s.t, s.bus.Publisher.Publish(s.t.Context(), event.New(tenant, time.Now(), event.DocumentIndexed{ID: id, Generation: doc.Generation})))
 }
 
 func TestADocumentIsTakenInThreeForms(t *testing.T) {
