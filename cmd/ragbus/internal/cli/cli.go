@@ -23,6 +23,10 @@ const (
 	ExitUsage = 2
 )
 
+// apiKeyVariable holds the credential that commands send to the server: as an
+// argument every process of the machine could read it.
+const apiKeyVariable = "RAGBUS_API_KEY"
+
 // errFailed ends a command with [ExitError] after it has said why.
 var errFailed = errors.New("failed")
 
@@ -71,7 +75,9 @@ func Run(ctx context.Context, std IO, args []string, p Program) int {
 Start a server with "ragbus serve", then feed it and ask it:
 
   ragbus ingest ./handbook
-  ragbus ask "how many days of leave do I have?"`,
+  ragbus ask "how many days of leave do I have?"
+
+A server with RAGBUS_AUTH=keys or jwt is sent the credential in RAGBUS_API_KEY.`,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
@@ -82,7 +88,7 @@ Start a server with "ragbus serve", then feed it and ask it:
 	root.PersistentFlags().StringVar(&a.server, "server", "http://127.0.0.1:8080", "address of the server")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON instead of text")
 	root.AddCommand(a.serveCommand(p.Serve), a.ingestCommand(), a.askCommand(), a.searchCommand(), a.documentsCommand(),
-		a.statusCommand(), a.topologyCommand(p.Operator), a.migrateCommand(p.Operator), a.reindexCommand(p.Operator), a.configCommand(p.Settings),
+		a.statusCommand(), a.topologyCommand(p.Operator), a.migrateCommand(p.Operator), a.reindexCommand(p.Operator), a.keysCommand(p.Operator), a.configCommand(p.Settings),
 		a.versionCommand(p.Version))
 	err := root.ExecuteContext(ctx)
 	switch {
@@ -116,6 +122,7 @@ func (a *app) call(do func(*client.Client) error) error {
 		return UsageError{err}
 	}
 	defer c.Close()
+	c.Authorize(a.io.Vars[apiKeyVariable])
 	return do(c)
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/broker"
 )
 
@@ -18,6 +19,8 @@ type Operator interface {
 	VerifyTopology(ctx context.Context) error
 	Migrate(ctx context.Context) error
 	Reindex(ctx context.Context) (documents, points int, err error)
+	// Keys calls do with the record of API keys.
+	Keys(ctx context.Context, do func(context.Context, access.Keys) error) error
 }
 
 func (a *app) topologyCommand(o Operator) *cobra.Command {

@@ -30,6 +30,8 @@ const maxResponse = 64 << 20
 type Client struct {
 	base *url.URL
 	http *http.Client
+	// bearer is sent with every request; "" is none.
+	bearer string
 }
 
 // New returns a client of the server at base, such as http://127.0.0.1:8080.
@@ -43,6 +45,10 @@ func New(base string) (*Client, error) {
 	}
 	return &Client{base: u, http: &http.Client{Transport: transport}}, nil
 }
+
+// Authorize has the client send an API key or a token from now on, none for
+// "". It is not to be called while requests are made.
+func (c *Client) Authorize(bearer string) { c.bearer = bearer }
 
 // Close gives up idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -122,6 +128,9 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		return nil, fmt.Errorf("build the request: %w", err)
 	}
 	req.Header = header
+	if c.bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+c.bearer)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -107,7 +107,7 @@ func (o Operator) records(ctx context.Context, cfg Config, log *slog.Logger) (_ 
 		}
 		closers = append(closers, func(context.Context) error { return lock.Close() })
 	}
-	records, err := backing.OpenRecords(ctx, host, cfg.Database, sqldb.FileURL(filepath.Join(cfg.DataDir, "ragbus.db")))
+	records, err := backing.OpenRecords(ctx, host, cfg.Database, sqldb.FileURL(filepath.Join(cfg.DataDir, databaseFile)))
 	return records, done, err
 }
 
