@@ -124,4 +124,7 @@ func (a *app) printStatus(w io.Writer, s serverStatus) {
 		fmt.Fprintf(table, "%s\t%.0f\t%.0f\t%.0f\t%.0fs\n", q.Consumer, q.Waiting, q.InWork, q.Free, q.OldestSeconds)
 	}
 	_ = table.Flush()
+	if dead := deadByStage(s.DeadLetters); dead != "" {
+		fmt.Fprintf(w, "\nDEAD LETTERS  %s (ragbus dead ls)\n", dead)
+	}
 }

@@ -18,6 +18,8 @@ import (
 type serverStatus struct {
 	Health client.Health `json:"health"`
 	Queues []queue       `json:"queues"`
+	// DeadLetters counts what was given up, over all tenants, by stage.
+	DeadLetters map[string]float64 `json:"dead_letters"`
 }
 
 // queue is one consumer's state, read from the server's metrics.
@@ -43,8 +45,29 @@ func status(ctx context.Context, c *client.Client) (serverStatus, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Queues, err = queues(text)
+	if s.Queues, err = queues(text); err != nil {
+		return s, err
+	}
+	s.DeadLetters, err = deadCounts(text)
 	return s, err
+}
+
+// deadCounts reads ragbus_dead_letters, summed by stage.
+func deadCounts(text string) (map[string]float64, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("read the metrics: %w", err)
+	}
+	out := map[string]float64{}
+	for _, m := range families["ragbus_dead_letters"].GetMetric() {
+		for _, label := range m.GetLabel() {
+			if label.GetName() == "stage" {
+				out[label.GetValue()] += m.GetGauge().GetValue()
+			}
+		}
+	}
+	return out, nil
 }
 
 // queues reads the ragbus_queue_* metrics.

@@ -22,6 +22,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/broker/natsserver"
 	"github.com/ragbus/ragbus/pkg/catalog/sqlcatalog"
 	"github.com/ragbus/ragbus/pkg/conversation/sqlconversation"
+	"github.com/ragbus/ragbus/pkg/deadletter"
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/lifecycle"
 	"github.com/ragbus/ragbus/pkg/llm"
@@ -230,6 +231,9 @@ func (s *Server) compose(ctx context.Context, st *stores, version string) error 
 	}
 	if err := s.tel.Registry.Register(broker.NewQueueCollector(ctx, js, st.topology)); err != nil {
 		return fmt.Errorf("register the queues' metrics: %w", err)
+	}
+	if err := s.tel.Registry.Register(deadletter.NewCollector(ctx, js)); err != nil {
+		return fmt.Errorf("register the metrics of dead letters: %w", err)
 	}
 	tracer := s.tel.Tracers.Tracer("github.com/ragbus/ragbus")
 	ingest, err := ingestor.New(s.cfg.Ingestor, ingestor.Deps{

@@ -11,6 +11,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/backing/bucket"
 	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/deadletter"
 	"github.com/ragbus/ragbus/pkg/process"
 	"github.com/ragbus/ragbus/services/gateway"
 )
@@ -42,6 +43,9 @@ func run(ctx context.Context, env process.Environment) (err error) {
 	defer func() { err = errors.Join(err, p.Close(ctx)) }()
 	if err := p.Registry.Register(broker.NewQueueCollector(ctx, p.Broker.JetStream(), broker.NewTopology(cfg.Process.Topology))); err != nil {
 		return fmt.Errorf("register the metrics of queues: %w", err)
+	}
+	if err := p.Registry.Register(deadletter.NewCollector(ctx, p.Broker.JetStream())); err != nil {
+		return fmt.Errorf("register the metrics of dead letters: %w", err)
 	}
 	records, err := backing.OpenRecords(ctx, p.Host(), cfg.Database, "")
 	if err != nil {
