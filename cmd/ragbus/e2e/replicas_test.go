@@ -140,14 +140,14 @@ func (r *replicas) settings(service string) []string {
 	blobs := []string{"RAGBUS_BLOB_URL", "nats://" + bucket + "?create=false"}
 	vectors := []string{"RAGBUS_VECTOR_URL", "qdrant://" + r.qdrant.probe, "RAGBUS_QDRANT_API_KEY", qdrantKey}
 	embedder := []string{
-		"RAGBUS_EMBEDDER", "openai", "RAGBUS_OPENAI_BASE_URL", strings.TrimSuffix(r.embedder.probe, "/health") + "/v1/", "OPENAI_API_KEY", modelKey,
+		"RAGBUS_EMBEDDER", "openai", "RAGBUS_EMBEDDER_DIMENSIONS", "384", "RAGBUS_OPENAI_BASE_URL", strings.TrimSuffix(r.embedder.probe, "/health") + "/v1/", "OPENAI_API_KEY", modelKey,
 		"RAGBUS_LLM", "extractive",
 	}
 	switch service {
 	case broker.AccessGateway:
 		return append(vars, blobs...)
 	case broker.AccessIngestor:
-		return append(slices.Concat(vars, blobs, vectors, embedder[:6]), "RAGBUS_DATAREF_PREFIXES", "file://"+r.inbox, "RAGBUS_PULL_WAIT", "1s",
+		return append(slices.Concat(vars, blobs, vectors, embedder[:8]), "RAGBUS_DATAREF_PREFIXES", "file://"+r.inbox, "RAGBUS_PULL_WAIT", "1s",
 			"RAGBUS_INGEST_LEASE", "5s", "RAGBUS_SWEEP_INTERVAL", "1s")
 	case broker.AccessRetriever:
 		return append(slices.Concat(vars, vectors, embedder), "RAGBUS_PULL_WAIT", "1s")
