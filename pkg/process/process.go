@@ -180,21 +180,39 @@ func (p *Process) Host() backing.Host {
 	}
 }
 
-// Serve runs a service that answers probes itself, until ctx ends.
-func (p *Process) Serve(ctx context.Context, run func(context.Context) error) error {
-	return lifecycle.Run(ctx, p.Log, p.parts(lifecycle.Part{Name: p.Name, Run: run})...)
+// Serve runs a service that answers probes itself, until ctx ends, and the
+// parts beside it, which start before it. Where cfg has an address, probes and
+// metrics are also answered there, apart from the service's callers.
+func (p *Process) Serve(ctx context.Context, cfg Probes, run func(context.Context) error, beside ...lifecycle.Part) error {
+	parts := beside
+	if cfg.Addr != "" {
+		probes, err := p.listenProbes(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		parts = append([]lifecycle.Part{{Name: "probes", Run: probes.Run}}, parts...)
+	}
+	return lifecycle.Run(ctx, p.Log, p.parts(append(parts, lifecycle.Part{Name: p.Name, Run: run})...)...)
+}
+
+func (p *Process) listenProbes(ctx context.Context, cfg Probes) (*lifecycle.ProbeServer, error) {
+	probes, err := lifecycle.ListenProbes(ctx, cfg.Addr, lifecycle.Probes{
+		Checks: p.checks, Metrics: p.Registry, Service: p.Name, Version: p.Version, Log: p.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("RAGBUS_PROBE_ADDR: %w", err)
+	}
+	p.probes = probes
+	return probes, nil
 }
 
 // Work runs a worker until ctx ends, beside a server for probes and metrics
 // whose address is bound at once. It answers for its health on the broker, for the gateways' /health.
 func (p *Process) Work(ctx context.Context, cfg Probes, run func(context.Context) error) error {
-	probes, err := lifecycle.ListenProbes(ctx, cfg.Addr, lifecycle.Probes{
-		Checks: p.checks, Metrics: p.Registry, Service: p.Name, Version: p.Version, Log: p.Log,
-	})
+	probes, err := p.listenProbes(ctx, cfg)
 	if err != nil {
-		return fmt.Errorf("RAGBUS_PROBE_ADDR: %w", err)
+		return err
 	}
-	p.probes = probes
 	return lifecycle.Run(ctx, p.Log, p.parts(
 		lifecycle.Part{Name: "probes", Run: probes.Run},
 		lifecycle.Responding(p.Broker.NATS(), lifecycle.Part{Name: p.Name, Run: run}, slices.Concat(p.checks, p.health)...),

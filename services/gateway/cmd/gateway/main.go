@@ -10,8 +10,10 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/backing/bucket"
+	"github.com/ragbus/ragbus/pkg/backing/callers"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/deadletter"
+	"github.com/ragbus/ragbus/pkg/lifecycle"
 	"github.com/ragbus/ragbus/pkg/process"
 	"github.com/ragbus/ragbus/services/gateway"
 )
@@ -23,11 +25,30 @@ type settings struct {
 	Process  process.Config
 	Database backing.Database
 	Blobs    backing.Blobs
+	Callers  callers.Config
+	Probes   probes
 	Gateway  gateway.Config
 }
 
+// probes is where the gateway also answers probes and shows its metrics, apart
+// from its callers. The workers' default is no default here: a gateway answers
+// probes at its own address.
+type probes struct {
+	Addr string `env:"RAGBUS_PROBE_ADDR"`
+}
+
 // Validate implements config.Validator.
-func (s settings) Validate() error { return errors.Join(s.Database.Missing(), s.Blobs.Missing()) }
+func (p probes) Validate() error {
+	if p.Addr == "" {
+		return nil
+	}
+	return process.Probes(p).Validate()
+}
+
+// Validate implements config.Validator.
+func (s settings) Validate() error {
+	return errors.Join(s.Database.Missing(), s.Blobs.Missing(), s.Callers.Check(s.Gateway.Auth, true))
+}
 
 func main() { os.Exit(process.Main(run)) }
 
@@ -55,9 +76,14 @@ func run(ctx context.Context, env process.Environment) (err error) {
 	if err != nil {
 		return err
 	}
+	known, err := callers.Open(p.Host(), cfg.Gateway.Auth, cfg.Callers, records)
+	if err != nil {
+		return err
+	}
 	service, err := gateway.New(cfg.Gateway, gateway.Deps{
 		Catalog: records.Catalog, Conversations: records.Conversations, Blobs: blobs, Publisher: p.Publisher, Broker: p.Broker,
 		Registry: p.Registry, Log: p.Log, Tracers: p.Tracers, Version: gateway.Version{Version: version},
+		Callers: known.Authenticator, Ledger: records.Access, Signer: known.Signer,
 	})
 	if err != nil {
 		return err
@@ -65,5 +91,5 @@ func run(ctx context.Context, env process.Environment) (err error) {
 	if err := service.Listen(ctx); err != nil {
 		return err
 	}
-	return p.Serve(ctx, service.Run)
+	return p.Serve(ctx, process.Probes(cfg.Probes), service.Run, lifecycle.Part{Name: "callers", Run: known.Run})
 }

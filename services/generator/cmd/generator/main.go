@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/backing/embedder"
 	"github.com/ragbus/ragbus/pkg/backing/writer"
@@ -21,6 +22,7 @@ type settings struct {
 	Probes    process.Probes
 	Database  backing.Database
 	Keys      backing.Keys
+	Bus       access.BusConfig
 	Vectors   embedder.Config
 	Writer    writer.Config
 	Generator generator.Config
@@ -55,9 +57,14 @@ func run(ctx context.Context, env process.Environment) (err error) {
 	if err != nil {
 		return err
 	}
+	signer, err := cfg.Bus.Signer()
+	if err != nil {
+		return backing.Unusable("RAGBUS_BUS_SECRET", err)
+	}
 	service, err := generator.New(cfg.Generator, generator.Deps{
 		NATS: p.Broker.NATS(), JetStream: p.Broker.JetStream(), Publisher: p.Publisher, Conversations: records.Conversations,
 		Model: model.Model, Fallback: model.Fallback, Embedder: vectors, Log: p.Log, Observer: p.Observer, Tracer: p.Tracer,
+		Signer: signer, Ledger: records.Access,
 	})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/backing/embedder"
 	"github.com/ragbus/ragbus/pkg/backing/index"
@@ -24,6 +25,7 @@ type settings struct {
 	Database  backing.Database
 	Index     index.Config
 	Keys      backing.Keys
+	Bus       access.BusConfig
 	Vectors   embedder.Config
 	Writer    writer.Config
 	Retriever retriever.Config
@@ -62,9 +64,14 @@ func run(ctx context.Context, env process.Environment) (err error) {
 	if err != nil {
 		return err
 	}
+	signer, err := cfg.Bus.Signer()
+	if err != nil {
+		return backing.Unusable("RAGBUS_BUS_SECRET", err)
+	}
 	service, err := retriever.New(cfg.Retriever, retriever.Deps{
 		Log: p.Log, JetStream: p.Broker.JetStream(), Catalog: records.Catalog, Conversations: records.Conversations, Index: points,
 		Embedder: vectors, Rewriter: model.Rewriter, Observer: p.Observer, Tracer: p.Tracer, Publisher: p.Publisher,
+		Signer: signer,
 	})
 	if err != nil {
 		return err
