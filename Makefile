@@ -19,7 +19,7 @@ FUZZTIME  ?= 5s
 TESTFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build services image-check test e2e e2e-measure test-llm race fuzz bench eval lint fmt fmt-check tidy tidy-check check clean
+.PHONY: help run build services image-check test e2e-tools e2e e2e-measure storm storm-short test-llm race fuzz bench eval lint fmt fmt-check tidy tidy-check check clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,16 +46,28 @@ test: ## run all tests, with the race detector, in random order
 	go test -race -shuffle=on $(TESTFLAGS) $(PACKAGES)
 	cd deploy/check && GOWORK=off go test -shuffle=on ./...
 
-e2e: ## run the end-to-end suite over two replicas of each service as processes, with all their parts (Postgres must be installed)
+e2e-tools:
 	@mkdir -p .cache/e2e
 	@for s in $(SERVICES); do echo "build services/$$s"; \
 		SERVICE=$$s VERSION=$(VERSION) OUT=.cache/e2e/image/$$s .ci/build-service && mv .cache/e2e/image/$$s/service .cache/e2e/$$s || exit 1; done
 	$(BUILD) -o .cache/e2e/ ./cmd/ragbus ./pkg/vector/qdranttest/cmd/qdrant-standin ./pkg/llm/modelserver/cmd/modelserver \
 		./pkg/embed/embedtest/embedserver/cmd/embedserver github.com/nats-io/nats-server/v2
+
+e2e: e2e-tools ## run the end-to-end suite over two replicas of each service as processes, with all their parts (Postgres must be installed)
 	RAGBUS_E2E_TOOLS=$(CURDIR)/.cache/e2e RAGBUS_TEST_REQUIRE=postgres go test -count=1 -timeout 20m $(TESTFLAGS) -run Replicas ./cmd/ragbus/e2e/
 
 e2e-measure: ## measure what `make e2e` has built; docs/performance.md says what it means
 	RAGBUS_E2E_MEASURE=1 RAGBUS_E2E_TOOLS=$(CURDIR)/.cache/e2e RAGBUS_TEST_REQUIRE=postgres go test -count=1 -timeout 20m -run ReplicasAreMeasured ./cmd/ragbus/e2e/
+
+STORM     ?= -documents 2000 -chats 2000 -duration 5m
+SEED      ?= $(shell date +%s)
+storm: e2e-tools ## kill, pause, cut and fill what runs, under load, and check every promise: STORM='-documents 2000 -chats 2000 -duration 5m' SEED=7; docs/reliability.md
+	@cd cmd/ragbus && CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -o ../../.cache/e2e/storm ./internal/storm/cmd/storm
+	.cache/e2e/storm -tools $(CURDIR)/.cache/e2e -seed $(SEED) -mode replicas $(STORM)
+	.cache/e2e/storm -tools $(CURDIR)/.cache/e2e -seed $(SEED) -mode serve $(STORM)
+
+storm-short: ## a storm of less than two minutes
+	@$(MAKE) storm STORM='-documents 80 -chats 80 -duration 15s'
 
 fuzz: ## run every fuzz target for FUZZTIME (default 5s)
 	@.ci/fuzz $(FUZZTIME)

@@ -99,7 +99,8 @@ func testFolder(dir string) bool {
 
 func testName(dir string) bool {
 	name := path.Base(dir)
-	return name == "modelserver" || strings.HasSuffix(name, "test") && name != "test" || strings.HasPrefix(name, "script") || name == "e2e" || strings.HasSuffix(dir, "internal/load")
+	return name == "modelserver" || strings.HasSuffix(name, "test") && name != "test" || strings.HasPrefix(name, "script") || name == "e2e" || strings.HasSuffix(dir, "internal/load") ||
+		strings.HasSuffix(dir, "internal/storm") || strings.HasSuffix(dir, "internal/stack")
 }
 
 // under reports whether dir is the package above or in it.
