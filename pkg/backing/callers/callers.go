@@ -40,7 +40,7 @@ type Callers struct {
 	access.Authenticator
 	// Signer vouches on the bus for who asks; nil without a secret.
 	Signer *access.Signer
-	runs []func(context.Context) error
+	runs   []func(context.Context) error
 }
 
 // Open returns who knows the callers with a value of RAGBUS_AUTH.
