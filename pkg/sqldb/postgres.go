@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,8 +34,9 @@ type postgresEngine struct {
 	// transaction waits for a connection.
 	limit    time.Duration
 	patience time.Duration
-	// connections bounds the pool.
+	// connections bounds the pool, inUse counts those that are taken.
 	connections int
+	inUse       atomic.Int64
 }
 
 func openPostgres(ctx context.Context, cfg Config) (*postgresEngine, []string, error) {
@@ -243,7 +245,7 @@ func (e *postgresEngine) take(ctx context.Context, b bounds, writes bool) (*post
 	if err != nil {
 		return nil, err
 	}
-	tx := &postgresTx{conn: conn, limit: e.limit, patient: b.patient, writes: writes}
+	tx := &postgresTx{conn: conn, release: func() { e.inUse.Add(-1) }, limit: e.limit, patient: b.patient, writes: writes}
 	err = conn.Raw(func(c any) error {
 		tx.raw = c.(*stdlib.Conn).Conn() //nolint:forcetypeassert // it is the only driver of the pool
 		return nil
@@ -257,16 +259,18 @@ func (e *postgresEngine) take(ctx context.Context, b bounds, writes bool) (*post
 // connect takes a connection of the pool, or makes one.
 func (e *postgresEngine) connect(ctx context.Context, b bounds) (*sql.Conn, error) {
 	waiting := ctx
-	if !b.patient {
+	// A timer costs a tenth of a small transaction: only who may have to wait needs one.
+	if e.inUse.Add(1) > int64(e.connections) && !b.patient {
 		var cancel context.CancelFunc
 		waiting, cancel = context.WithTimeout(ctx, e.patience)
 		defer cancel()
 	}
 	conn, err := e.pool.Conn(waiting)
-	switch {
-	case err == nil:
+	if err == nil {
 		return conn, nil
-	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+	}
+	e.inUse.Add(-1)
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return nil, fault.Transientf("database_busy", "the database is busy; try again").WithCause(err)
 	}
 	return nil, classifyConnect(err)

@@ -18,6 +18,8 @@ import (
 type postgresTx struct {
 	conn *sql.Conn
 	raw  *pgx.Conn
+	// release says that the connection is the pool's again.
+	release func()
 	// limit is that of the engine, timeout what the server was told; hurried
 	// says that the context's deadline was nearer than the limit.
 	limit   time.Duration
@@ -166,6 +168,7 @@ func (t *postgresTx) commit(ctx context.Context) error {
 // end rolls back what was not committed, and gives the connection back. A
 // connection that cannot even do that is closed, which rolls back as well.
 func (t *postgresTx) end(ctx context.Context) error {
+	defer t.release()
 	ctx = context.WithoutCancel(ctx)
 	err := t.conn.Raw(func(any) error {
 		if t.raw == nil || t.raw.IsClosed() {
