@@ -16,7 +16,7 @@ func TestSettingsThatCannotBeUsed(t *testing.T) {
 	}{
 		{"an unknown one", []string{"RAGBUS_HTTP_ADR", "x"}, []string{"RAGBUS_HTTP_ADR", "did you mean RAGBUS_HTTP_ADDR?"}},
 		{"several at once", []string{
-			"RAGBUS_NONSENSE_SETTING", "1", "RAGBUS_SEARCH_TIMEOUT", "soon", "RAGBUS_AUTH", "keys", "RAGBUS_LLM", "gemini",
+			"RAGBUS_NONSENSE_SETTING", "1", "RAGBUS_SEARCH_TIMEOUT", "soon", "RAGBUS_AUTH", "magic", "RAGBUS_LLM", "gemini",
 			"RAGBUS_LOG_LEVEL", "loud", "RAGBUS_EMBED_SLOTS", "-3", "RAGBUS_EMBEDDER", "gemini",
 		}, []string{
 			"RAGBUS_NONSENSE_SETTING", "RAGBUS_SEARCH_TIMEOUT", `"soon" is not a duration`, "RAGBUS_AUTH", "GEMINI_API_KEY", "RAGBUS_LOG_LEVEL", "RAGBUS_EMBED_SLOTS",

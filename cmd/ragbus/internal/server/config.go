@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ragbus/ragbus/pkg/backing"
+	"github.com/ragbus/ragbus/pkg/backing/callers"
 	"github.com/ragbus/ragbus/pkg/backing/embedder"
 	"github.com/ragbus/ragbus/pkg/backing/index"
 	"github.com/ragbus/ragbus/pkg/backing/writer"
@@ -37,6 +38,7 @@ type Config struct {
 	Broker    broker.Config
 	Topology  broker.TopologyConfig
 	Telemetry telemetry.Config
+	Callers   callers.Config
 	Gateway   gateway.Config
 	Retriever retriever.Config
 	Generator generator.Config
@@ -53,6 +55,10 @@ func (c Config) Validate() error {
 	}
 	if strings.TrimSpace(c.DataDir) == "" {
 		problems = append(problems, errors.New("RAGBUS_DATA_DIR: empty"))
+	}
+	// An embedded broker that nobody else reaches, or a secret kept beside it.
+	if err := c.Callers.Check(c.Gateway.Auth, c.Broker.URL != ""); err != nil {
+		problems = append(problems, err)
 	}
 	if c.Broker.URL != "" && c.NATSListen != "" {
 		problems = append(problems, errors.New("RAGBUS_NATS_LISTEN: there is no embedded broker to open when RAGBUS_NATS_URL is set"))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/client"
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/process"
 )
@@ -72,8 +73,9 @@ func (s *Server) welcome(ctx context.Context, o Options) error {
 	if err := Ready(ctx, c); err != nil {
 		return err
 	}
+	open := s.cfg.Gateway.Auth == access.AuthNone
 	fresh := false
-	if o.Sample != nil {
+	if o.Sample != nil && open {
 		if fresh, err = untouched(ctx, c); err != nil {
 			return err
 		}
@@ -82,6 +84,14 @@ func (s *Server) welcome(ctx context.Context, o Options) error {
 		if err := showSample(ctx, c, o.Out, o.Sample); err != nil {
 			return fmt.Errorf("show the sample library: %w", err)
 		}
+	}
+	if !open {
+		fmt.Fprintf(o.Out, "\nRagbus listens on %s (data in %s) and asks for a credential (RAGBUS_AUTH=%s).\n", s.URL(), s.cfg.DataDir, s.cfg.Gateway.Auth)
+		if s.cfg.Gateway.Auth == access.AuthKeys {
+			fmt.Fprintf(o.Out, "A key is made beside it:\n\n  ragbus keys create --name first --scopes chat,documents:write\n\n")
+		}
+		fmt.Fprintln(o.Out, "Ctrl-C ends it.")
+		return nil
 	}
 	fmt.Fprintf(o.Out, "\nRagbus listens on %s (data in %s). Try:\n\n", s.URL(), s.cfg.DataDir)
 	fmt.Fprintf(o.Out, "  ./bin/ragbus ask%s \"how long does probation last?\"\n", s.flag())

@@ -12,7 +12,10 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/ragbus/ragbus/pkg/access"
+	"github.com/ragbus/ragbus/pkg/access/sqlaccess"
 	"github.com/ragbus/ragbus/pkg/backing"
+	"github.com/ragbus/ragbus/pkg/backing/callers"
 	"github.com/ragbus/ragbus/pkg/backing/embedder"
 	"github.com/ragbus/ragbus/pkg/backing/index"
 	"github.com/ragbus/ragbus/pkg/backing/writer"
@@ -62,6 +65,8 @@ type stores struct {
 	topology      broker.Topology
 	catalog       *sqlcatalog.Store
 	conversations *sqlconversation.Store
+	access        *sqlaccess.Store
+	known         callers.Callers
 	blobs         *blob.Store
 	index         vector.Index
 	embedder      embed.Embedder
@@ -117,7 +122,10 @@ func (s *Server) open(ctx context.Context, parts Parts) (*stores, error) {
 	st := &stores{topology: broker.NewTopology(s.cfg.Topology), health: map[string]lifecycle.Check{
 		"llm": backing.Well("llm"), "embedder": backing.Well("embedder"),
 	}}
-	if err := s.openBroker(ctx, st); err != nil {
+	if err := s.connect(ctx, st, true); err != nil {
+		return nil, err
+	}
+	if err := broker.Ensure(ctx, st.conn.JetStream(), st.topology); err != nil {
 		return nil, err
 	}
 	host := backing.Host{
@@ -129,7 +137,10 @@ func (s *Server) open(ctx context.Context, parts Parts) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	st.catalog, st.conversations = records.Catalog, records.Conversations
+	st.catalog, st.conversations, st.access = records.Catalog, records.Conversations, records.Access
+	if st.known, err = s.openCallers(host, records); err != nil {
+		return nil, err
+	}
 	directory, err := blob.FileURL(filepath.Join(s.cfg.DataDir, "blobs"))
 	if err != nil {
 		return nil, err
@@ -144,6 +155,23 @@ func (s *Server) open(ctx context.Context, parts Parts) (*stores, error) {
 	}
 	return st, s.openIndex(ctx, host, st)
 }
+
+// openCallers opens what knows callers. The embedded broker may be open to
+// pipelines (RAGBUS_NATS_LISTEN), so what the gateway asks for on behalf of
+// somebody is signed there too, with a secret that the data directory keeps.
+func (s *Server) openCallers(host backing.Host, records backing.Records) (callers.Callers, error) {
+	if s.cfg.Broker.URL == "" && s.cfg.Callers.Bus.Secret == "" {
+		secret, err := access.KeptSecret(filepath.Join(s.cfg.DataDir, secretFile))
+		if err != nil {
+			return callers.Callers{}, err
+		}
+		s.cfg.Callers.Bus.Secret = secret
+	}
+	return callers.Open(host, s.cfg.Gateway.Auth, s.cfg.Callers, records)
+}
+
+// secretFile is the file in the data directory that keeps the secret of the embedded broker's messages.
+const secretFile = "bus.secret"
 
 // openIndex opens the vector store that is named, or the one in the data directory.
 func (s *Server) openIndex(ctx context.Context, host backing.Host, st *stores) error {
@@ -167,17 +195,19 @@ func (s *Server) openIndex(ctx context.Context, host backing.Host, st *stores) e
 	return nil
 }
 
-// openBroker starts the embedded broker, or connects to the one that is named.
-func (s *Server) openBroker(ctx context.Context, st *stores) error {
+// connect starts the embedded broker, or connects to the one that is named.
+// The data directory is locked by the embedded one, or else when it is used.
+func (s *Server) connect(ctx context.Context, st *stores, used bool) error {
 	conn := s.cfg.Broker
 	conn.Name, conn.Log = "ragbus", s.log
-	if conn.URL != "" {
+	switch {
+	case conn.URL != "" && used:
 		lock, err := lockDir(s.cfg.DataDir)
 		if err != nil {
 			return err
 		}
 		s.onClose(func(context.Context) error { return lock.Close() })
-	} else {
+	case conn.URL == "":
 		embedded, err := natsserver.Start(natsserver.Config{
 			Dir: s.cfg.DataDir, Listen: s.cfg.NATSListen, SyncAlways: s.cfg.SyncAlways, Log: s.log,
 		})
@@ -192,7 +222,7 @@ func (s *Server) openBroker(ctx context.Context, st *stores) error {
 		return err
 	}
 	s.onClose(st.conn.Close)
-	return broker.Ensure(ctx, st.conn.JetStream(), st.topology)
+	return nil
 }
 
 func lockDir(dir string) (io.Closer, error) {
@@ -245,14 +275,14 @@ func (s *Server) compose(ctx context.Context, st *stores, version string) error 
 	}
 	retrieve, err := retriever.New(s.cfg.Retriever, retriever.Deps{
 		Log: s.log, JetStream: js, Catalog: st.catalog, Conversations: st.conversations, Index: st.index, Embedder: st.embedder,
-		Rewriter: st.writer.Rewriter, Observer: observer, Tracer: tracer, Publisher: publisher,
+		Rewriter: st.writer.Rewriter, Observer: observer, Tracer: tracer, Publisher: publisher, Signer: st.known.Signer,
 	})
 	if err != nil {
 		return err
 	}
 	generate, err := generator.New(s.cfg.Generator, generator.Deps{
 		NATS: st.conn.NATS(), JetStream: js, Publisher: publisher, Conversations: st.conversations, Model: st.writer.Model, Fallback: st.writer.Fallback, Embedder: st.embedder,
-		Log: s.log, Observer: observer, Tracer: tracer,
+		Log: s.log, Observer: observer, Tracer: tracer, Signer: st.known.Signer, Ledger: st.access,
 	})
 	if err != nil {
 		return err
@@ -261,6 +291,7 @@ func (s *Server) compose(ctx context.Context, st *stores, version string) error 
 	s.gateway, err = gateway.New(s.cfg.Gateway, gateway.Deps{
 		Catalog: st.catalog, Conversations: st.conversations, Blobs: st.blobs, Publisher: publisher, Broker: st.conn, Registry: s.tel.Registry,
 		Log: s.log, Tracers: s.tel.Tracers, Checks: []lifecycle.Check{points}, Version: gateway.Version{Version: version},
+		Callers: st.known.Authenticator, Ledger: st.access, Signer: st.known.Signer,
 	})
 	if err != nil {
 		return err
@@ -273,6 +304,7 @@ func (s *Server) compose(ctx context.Context, st *stores, version string) error 
 		responding("generator", generate.Run, st.health["llm"]),
 		responding(retriever.Name, retrieve.Run, points, st.health["embedder"]),
 		responding(ingestor.Name, ingest.Run, points, st.health["embedder"]),
+		{Name: "callers", Run: st.known.Run},
 		{Name: "gateway", Run: s.gateway.Run},
 	}
 	return nil
