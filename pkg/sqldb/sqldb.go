@@ -17,6 +17,10 @@
 // that a pooler may sit between which gives each transaction another
 // connection (PgBouncer, Supavisor, Neon's); see [Config] for what such a
 // pooler needs.
+//
+// What every question needs is written as steps ([Scope.WriteSteps]), which
+// Postgres is asked in one exchange, and what was read is kept by [Marks],
+// where this process is the only one to write.
 package sqldb
 
 import (
@@ -256,11 +260,7 @@ func (db *DB) doWrite(ctx context.Context, b bounds, synced bool, fn Func) error
 
 // Ready returns nil when the database answers.
 func (db *DB) Ready(ctx context.Context) error {
-	return db.Read(ctx, func(ctx context.Context, tx *Tx) error {
-		var one int
-		_, err := tx.One(ctx, "select 1", nil, &one)
-		return err
-	})
+	return db.Tenant("").ReadSteps(ctx, Step{Query: "select 1"})
 }
 
 // Close refuses new work, waits for what is running or queued, and closes the
