@@ -67,9 +67,11 @@ const storyRoom = 4096
 const hookTries = 20
 
 // DeadLetterID returns the message id of a dead letter: the same for every
-// worker that buries the same message, so that there is one letter.
-func DeadLetterID(stream, consumer string, sequence uint64) string {
-	return "dead." + stream + "." + consumer + "." + strconv.FormatUint(sequence, 10)
+// worker that buries the same message, so that there is one letter. A stream
+// in memory counts from 1 again after a restart: the time when the message was
+// stored tells it from an earlier one at the same place.
+func DeadLetterID(stream, consumer string, sequence uint64, stored time.Time) string {
+	return "dead." + stream + "." + consumer + "." + strconv.FormatUint(sequence, 10) + "." + strconv.FormatInt(stored.UnixNano(), 36)
 }
 
 // bury stores the dead letter, tells the route's hook and ends the message,
@@ -149,7 +151,7 @@ func deadLetter(m *nats.Msg, s story, maxPayload int64) *nats.Msg {
 		}
 	}
 	set := func(key, value string) { h[key] = []string{storyLine(value)} }
-	h[event.HeaderMsgID] = []string{DeadLetterID(s.stream, s.consumer, s.sequence)}
+	h[event.HeaderMsgID] = []string{DeadLetterID(s.stream, s.consumer, s.sequence, s.stored)}
 	set(HeaderDeadStream, s.stream)
 	set(HeaderDeadSubject, m.Subject)
 	set(HeaderDeadConsumer, s.consumer)

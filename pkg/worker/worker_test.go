@@ -175,15 +175,47 @@ func TestADeadLetterTellsItsStory(t *testing.T) {
 		worker.HeaderDeadSequence: "1", worker.HeaderDeadAttempts: "1", worker.HeaderDeadClass: "permanent",
 		worker.HeaderDeadCode: "bad_pdf", worker.HeaderDeadMessage: "the file is no PDF",
 		worker.HeaderDeadReason: "the file is no PDF: xref missing", worker.HeaderDeadWorker: "pod-7@" + host,
-		"Nats-Msg-Id": "dead.RAG_INGEST.ingestor-embed.1", "traceparent": e.Traceparent, "ce-id": e.ID,
+		"traceparent": e.Traceparent, "ce-id": e.ID,
 	} {
 		if got.Get(key) != want {
 			t.Errorf("%s is %q, want %q", key, got.Get(key), want)
 		}
 	}
+	stored, err := time.Parse(time.RFC3339Nano, got.Get(worker.HeaderDeadStored))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id := worker.DeadLetterID("RAG_INGEST", "ingestor-embed", 1, stored); got.Get("Nats-Msg-Id") != id {
+		t.Errorf("the letter's id is %q, want %q", got.Get("Nats-Msg-Id"), id)
+	}
 	for _, key := range []string{worker.HeaderDeadStored, worker.HeaderDeadTime} {
 		if _, err := time.Parse(time.RFC3339Nano, got.Get(key)); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func TestALetterIsNotTakenForThatOfAnEarlierStream(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	for round := 1; round <= 2; round++ {
+		h := workertest.Start(t, b, quick(), worker.Handle(func(context.Context, embedDelivery) (events, error) {
+			return nil, fault.Permanentf("bad_news", "it broke")
+		}))
+		h.Publish(job(round))
+		h.Await(t, 1, with(worker.Bury))
+		if err := h.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(deadLetters(t, b)); n != round {
+			t.Fatalf("%d letters in round %d", n, round)
+		}
+		// As a stream in memory after a restart: it counts from 1 again.
+		if err := b.JS.DeleteStream(t.Context(), broker.StreamIngest); err != nil {
+			t.Fatal(err)
+		}
+		if err := broker.Ensure(t.Context(), b.JS, b.Topology); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
