@@ -74,8 +74,9 @@ func (s *Service) search(ctx context.Context, m *nats.Msg) (out event.SearchResu
 		return failed(fault.Invalidf("invalid_search", "the request is not a search"))
 	}
 	if err := s.deps.Signer.VerifySearch(q); err != nil {
-		s.log.WarnContext(ctx, "a search was refused", "error", err)
-		return failed(err)
+		s.log.ErrorContext(ctx, "a search was refused that no gateway vouches for", "error", err)
+		// Who asked a gateway whose secret is another one is not to blame.
+		return failed(fault.Transientf("retriever_unavailable", "searches cannot be answered at the moment"))
 	}
 	if q.Deadline.IsZero() {
 		q.Deadline = started.Add(searchTimeout)

@@ -131,7 +131,7 @@ func TestASearchThatNobodyVouchesForFindsNothing(t *testing.T) {
 	} {
 		forged := genuine
 		forge(&forged)
-		if r := s.search(t, forged); r.Problem == nil || r.Problem.Code != "bad_signature" || len(r.Passages) != 0 {
+		if r := s.search(t, forged); r.Problem == nil || r.Problem.Code != "retriever_unavailable" || r.Problem.Class != "transient" || len(r.Passages) != 0 {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}

@@ -26,6 +26,9 @@ type Config struct {
 	NATSListen string `env:"RAGBUS_NATS_LISTEN"`
 	// SyncAlways makes every message of the embedded broker survive a power cut, at a tenth of its speed.
 	SyncAlways bool `env:"RAGBUS_NATS_SYNC_ALWAYS"`
+	// APIKey is what other commands send to a server. None needs it here, but it
+	// may stand in the environment of whoever starts one.
+	APIKey config.Secret `env:"RAGBUS_API_KEY"`
 
 	// What is named here is used instead of the embedded part.
 	Database backing.Database

@@ -17,7 +17,7 @@ import (
 func TestKeysAreMadeBesideAServerThatRuns(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	o := operator(config.Vars{"RAGBUS_DATA_DIR": dir})
+	o := operator(config.Vars{"RAGBUS_DATA_DIR": dir, "RAGBUS_API_KEY": "rb_of_somebody_who_uses_another_server"})
 	k, digest, bearer, err := access.Issue(access.Key{Name: "n", Tenant: "acme", Scopes: access.NewScopes(access.Chat)}, time.Now())
 	if err != nil {
 		t.Fatal(err)
