@@ -1,15 +1,18 @@
 package qdrantvector
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/qdrant/go-client/qdrant"
 
-	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/fault"
 	"github.com/ragbus/ragbus/pkg/lexical"
 	"github.com/ragbus/ragbus/pkg/vector"
@@ -74,10 +77,26 @@ func (s *Store) checkQuery(q *vector.Query) error {
 	return nil
 }
 
-// found is a hit with its point's id.
+// found is a point that a leg has found, with the leg's score.
 type found struct {
-	vector.Hit
-	id uuid.UUID
+	*point
+	score float64
+	// cosine is NaN while it is not known.
+	cosine float64
+}
+
+// compare is the order of [vector.Compare].
+func compare(a, b found) int {
+	if a.score != b.score {
+		return cmp.Compare(b.score, a.score)
+	}
+	return compareChunks(a.point, b.point)
+}
+
+func compareChunks(a, b *point) int {
+	return cmp.Or(
+		strings.Compare(a.source.document, b.source.document), cmp.Compare(a.ordinal, b.ordinal), strings.Compare(a.source.version, b.source.version),
+	)
 }
 
 // run is one search.
@@ -166,11 +185,11 @@ func (r *run) legs(ctx context.Context) (keyword, dense []found, err error) {
 		return nil, nil, err
 	}
 	if len(r.terms) > 0 {
-		keyword = r.leg(results[0], false)
+		keyword = legOf(results[0], false)
 		results = results[1:]
 	}
 	if len(results) > 0 {
-		dense = r.leg(results[0], true)
+		dense = legOf(results[0], true)
 	}
 	return keyword, dense, nil
 }
@@ -202,28 +221,22 @@ func (r *run) batch(ctx context.Context, queries []*qdrant.QueryPoints) ([][]poi
 	return results, nil
 }
 
-// leg returns a leg's hits, best first. A point that does not say where it is
-// from was not written by this package.
-func (r *run) leg(points []point, dense bool) []found {
-	out, scores := make([]found, 0, len(points)), make([]float64, len(points))
+// legOf returns a leg, best first. A point that does not say where it is from
+// was not written by this package.
+func legOf(points []point, dense bool) []found {
+	out := make([]found, 0, len(points))
 	for i := range points {
 		p := &points[i]
 		if p.source == nil {
 			continue
 		}
-		scores[i] = float64(p.score)
-		f := found{id: p.id, Hit: vector.Hit{
-			Ref:        corpus.ChunkRef{Tenant: r.query.Scope.Tenant(), Document: p.source.document, Version: p.source.version, Ordinal: int(p.ordinal)},
-			Collection: p.collection, Score: scores[i],
-		}}
+		f := found{point: p, score: float64(p.score), cosine: math.NaN()}
 		if dense {
-			f.Dense = &scores[i]
-		} else {
-			f.Keyword = &scores[i]
+			f.cosine = f.score
 		}
 		out = append(out, f)
 	}
-	slices.SortFunc(out, func(a, b found) int { return vector.Compare(a.Hit, b.Hit) })
+	slices.SortFunc(out, compare)
 	return out
 }
 
@@ -231,19 +244,16 @@ func (r *run) leg(points []point, dense bool) []found {
 // keyword leg their cosines: those that the dense leg did not bring are asked for.
 func (r *run) confirm(ctx context.Context, keyword, dense []found) (map[string]*head, error) {
 	documents := make(map[uuid.UUID]string) // by the head's id
-	seen := make(map[string]bool)
-	var ids []uuid.UUID
+	seen := make(map[*source]bool)
 	for _, leg := range [][]found{keyword, dense} {
-		for i := range leg {
-			ref := &leg[i].Ref
-			if seen[ref.Document] {
-				continue
+		for _, f := range leg {
+			if !seen[f.source] {
+				seen[f.source] = true
+				documents[headUUID(r.query.Scope.Tenant(), f.source.document)] = f.source.document
 			}
-			seen[ref.Document] = true
-			id := headUUID(ref.Tenant, ref.Document)
-			documents[id], ids = ref.Document, append(ids, id)
 		}
 	}
+	ids := slices.Collect(maps.Keys(documents))
 	batch := []*qdrant.QueryPoints{{
 		CollectionName: r.names.alias, Filter: &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewHasID(pointIDs(ids)...)}},
 		Limit: new(uint64(len(ids))), WithPayload: qdrant.NewWithPayloadInclude(revisionKey, stateKey),
@@ -281,15 +291,18 @@ func (r *run) withoutCosine(keyword, dense []found) []uuid.UUID {
 	if r.query.Mode != vector.Hybrid {
 		return nil
 	}
-	known := make(map[uuid.UUID]*float64, len(dense))
-	for i := range dense {
-		known[dense[i].id] = dense[i].Dense
+	known := make(map[uuid.UUID]float64, len(dense))
+	for _, f := range dense {
+		known[f.id] = f.cosine
 	}
 	var out []uuid.UUID
 	for i := range keyword {
-		if keyword[i].Dense = known[keyword[i].id]; keyword[i].Dense == nil {
+		cosine, ok := known[keyword[i].id]
+		if !ok {
 			out = append(out, keyword[i].id)
+			continue
 		}
+		keyword[i].cosine = cosine
 	}
 	return out
 }
@@ -301,7 +314,7 @@ func addCosines(keyword []found, cosines []point) {
 	}
 	for i := range keyword {
 		if cosine, ok := known[keyword[i].id]; ok {
-			keyword[i].Dense = &cosine
+			keyword[i].cosine = cosine
 		}
 	}
 }
@@ -310,22 +323,25 @@ func addCosines(keyword []found, cosines []point) {
 // is left is certain to be whole; if not, it remembers the heads for another round.
 func (r *run) settle(heads map[string]*head, keyword, dense []found, at time.Time) (k, d []found, certain bool) {
 	certain = true
-	live := make(map[string]string, len(heads))
+	live, keep := make(map[string]string, len(heads)), make(map[*source]bool)
 	for _, leg := range [][]found{keyword, dense} {
 		for _, f := range leg {
-			document := f.Ref.Document
-			if _, ok := live[document]; ok {
+			if _, ok := keep[f.source]; ok {
 				continue
 			}
-			version, ok := r.liveVersion(heads[document], r.known[document], at)
-			live[document] = version
-			certain = certain && ok
+			document := f.source.document
+			if _, ok := live[document]; !ok {
+				version, ok := r.liveVersion(heads[document], r.known[document], at)
+				live[document] = version
+				certain = certain && ok
+			}
+			keep[f.source] = live[document] == f.source.version
 		}
 	}
 	drop := func(leg []found) []found {
 		kept := make([]found, 0, len(leg))
 		for _, f := range leg {
-			if live[f.Ref.Document] == f.Ref.Version {
+			if keep[f.source] {
 				kept = append(kept, f)
 			}
 		}
@@ -351,8 +367,9 @@ func (r *run) settle(heads map[string]*head, keyword, dense []found, at time.Tim
 func (r *run) leaveOut(heads map[string]*head, at time.Time, legs ...[]found) {
 	for _, leg := range legs {
 		for _, f := range leg {
-			if h := heads[f.Ref.Document]; h != nil && h.Live != f.Ref.Version {
-				r.known[f.Ref.Document], r.excluded[f.Ref.Document] = reading{h, at}, true
+			document := f.source.document
+			if h := heads[document]; h != nil && h.Live != f.source.version {
+				r.known[document], r.excluded[document] = reading{h, at}, true
 			}
 		}
 	}

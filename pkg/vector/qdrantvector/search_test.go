@@ -1,10 +1,18 @@
 package qdrantvector
 
 import (
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/uuid"
+
 	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/vector"
 )
 
@@ -49,7 +57,7 @@ func TestVersionsThatAreNotLiveAreDropped(t *testing.T) {
 	now := time.Now()
 	old := now.Add(-time.Hour).UnixMilli()
 	hit := func(document, version string) found {
-		return found{Hit: vector.Hit{Ref: corpus.ChunkRef{Tenant: "t", Document: document, Version: version}}}
+		return found{point: &point{source: &source{document: document, version: version}}}
 	}
 	heads := map[string]*head{"a": {Live: "v2", Revision: 5, Flipped: old}, "b": {Live: "v1", Revision: 2, Flipped: old}}
 	leg := []found{hit("a", "v1"), hit("b", "v1"), hit("a", "v2")}
@@ -59,11 +67,62 @@ func TestVersionsThatAreNotLiveAreDropped(t *testing.T) {
 			known: make(map[string]reading), excluded: make(map[string]bool),
 		}
 		kept, _, sure := r.settle(heads, leg, nil, now)
-		if len(kept) != 2 || kept[0].Ref.Document != "b" || kept[1].Ref.Version != "v2" || sure != certain {
+		if len(kept) != 2 || kept[0].source.document != "b" || kept[1].source.version != "v2" || sure != certain {
 			t.Errorf("depth %d: kept %v, certain %v", depth, kept, sure)
 		}
 		if r.excluded["a"] == certain || r.excluded["b"] || !certain && r.known["a"].Live != "v2" {
 			t.Errorf("depth %d: excluded %v, known %v", depth, r.excluded, r.known)
+		}
+	}
+}
+
+// TestFusionIsThatOfEveryStore compares with [vector.Fuse], ties included.
+func TestFusionIsThatOfEveryStore(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(9, 10))
+	scope, err := corpus.NewScope("t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	points := make([]point, 60)
+	for i := range points {
+		points[i] = point{id: uuid.New(), ordinal: int64(i % 7), collection: "c", source: &source{fmt.Sprint("d", i/7), "v"}}
+	}
+	legFrom := func(dense bool) []found {
+		some := make([]point, 0, len(points))
+		for _, i := range rng.Perm(len(points))[:rng.IntN(len(points))] {
+			p := points[i]
+			p.score = float32(rng.IntN(8)) / 8
+			some = append(some, p)
+		}
+		return legOf(some, dense)
+	}
+	for range 500 {
+		r := &run{depth: 1 + rng.IntN(50), foreign: rng.IntN(2) == 0, query: vector.Query{
+			Scope: scope, Mode: vector.Hybrid, Limit: 1 + rng.IntN(20),
+			Fusion: embed.Fusion{Method: []embed.FusionMethod{embed.ScaledMax, embed.MinMax, embed.RRF}[rng.IntN(3)], DenseWeight: .4, ForeignDenseWeight: .7},
+		}}
+		keyword, dense := legFrom(false), legFrom(true)
+		missing := r.withoutCosine(keyword, dense)
+		cosines := make([]point, 0, len(missing))
+		for _, id := range missing[:rng.IntN(len(missing)+1)] {
+			cosines = append(cosines, point{id: id, score: rng.Float32()})
+		}
+		addCosines(keyword, cosines)
+		hits := func(leg []found, dense bool) []vector.Hit {
+			var out []vector.Hit
+			for _, f := range leg[:min(len(leg), r.depth)] {
+				c := vector.Candidate{Keyword: f.score, Dense: f.cosine, Score: f.score}
+				if dense {
+					c.Keyword = math.NaN()
+				}
+				out = append(out, r.hit(ranked{f.point, c}))
+			}
+			return out
+		}
+		want := vector.Fuse(r.query.Fusion, r.foreign, hits(keyword, false), hits(dense, true), r.query.Limit)
+		if diff := cmp.Diff(want, r.rank(keyword, dense), cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("%+v (-want +got):\n%s", r.query.Fusion, diff)
 		}
 	}
 }
