@@ -23,9 +23,9 @@ const (
 	ExitUsage = 2
 )
 
-// apiKeyVariable holds the credential that commands send to the server: as an
+// callerVariable holds the credential that commands send to the server: as an
 // argument every process of the machine could read it.
-const apiKeyVariable = "RAGBUS_API_KEY"
+const callerVariable = "RAGBUS_API_KEY"
 
 // errFailed ends a command with [ExitError] after it has said why.
 var errFailed = errors.New("failed")
@@ -87,7 +87,7 @@ A server with RAGBUS_AUTH=keys or jwt is sent the credential in RAGBUS_API_KEY.`
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return UsageError{err} })
 	root.PersistentFlags().StringVar(&a.server, "server", "http://127.0.0.1:8080", "address of the server")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON instead of text")
-	root.AddCommand(a.serveCommand(p.Serve), a.ingestCommand(), a.askCommand(), a.searchCommand(), a.documentsCommand(),
+	root.AddCommand(a.serveCommand(p.Serve), a.ingestCommand(), a.askCommand(), a.searchCommand(), a.documentsCommand(), a.deadCommand(),
 		a.statusCommand(), a.topologyCommand(p.Operator), a.migrateCommand(p.Operator), a.reindexCommand(p.Operator), a.keysCommand(p.Operator), a.configCommand(p.Settings),
 		a.versionCommand(p.Version))
 	err := root.ExecuteContext(ctx)
@@ -122,7 +122,7 @@ func (a *app) call(do func(*client.Client) error) error {
 		return UsageError{err}
 	}
 	defer c.Close()
-	c.Authorize(a.io.Vars[apiKeyVariable])
+	c.Authorize(a.io.Vars[callerVariable])
 	return do(c)
 }
 

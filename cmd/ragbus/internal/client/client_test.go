@@ -51,6 +51,29 @@ func TestDoSendsAndDecodes(t *testing.T) {
 	}
 }
 
+func TestACredentialIsSentToItsServerOnly(t *testing.T) {
+	t.Parallel()
+	seen := make(chan string, 3)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header.Get("Authorization") }))
+	t.Cleanup(elsewhere.Close)
+	// Another host, to a client: the same machine by another name.
+	other := strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1)
+	c := server(t, func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Header.Get("Authorization")
+		http.Redirect(w, r, other, http.StatusFound)
+	})
+	c.Authorize("rb_id_secret")
+	if _, err := c.Text(t.Context(), "/v1/documents"); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-seen; got != "Bearer rb_id_secret" {
+		t.Errorf("sent %q", got)
+	}
+	if got := <-seen; got != "" {
+		t.Errorf("sent elsewhere: %q", got)
+	}
+}
+
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
