@@ -17,6 +17,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/embed/embedtest"
 	"github.com/ragbus/ragbus/pkg/embed/scriptembed"
 	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/lifecycle"
 	"github.com/ragbus/ragbus/pkg/leaktest"
 	"github.com/ragbus/ragbus/pkg/llm"
 	"github.com/ragbus/ragbus/pkg/llm/llmtest"
@@ -202,7 +203,13 @@ func TestTheBreakerOpensAndLetsOneCallTry(t *testing.T) {
 		if _, message := fault.Public(guard.Probe(t.Context())); guard.State() != outbound.Open || !strings.Contains(message, "not available") {
 			t.Errorf("state %s, health %q", guard.State(), message)
 		}
+		if guard.Note() != "" {
+			t.Errorf("open, and noted: %q", guard.Note())
+		}
 		time.Sleep(11 * time.Second)
+		if guard.Probe(t.Context()) == nil || guard.Note() != lifecycle.NextCallTries {
+			t.Errorf("before the call that tries: health %v, note %q", guard.Probe(t.Context()), guard.Note())
+		}
 		if err := call(embed.Query); !errors.Is(err, errDown) || guard.State() != outbound.Open {
 			t.Errorf("the call that tries: %v, state %s", err, guard.State())
 		}

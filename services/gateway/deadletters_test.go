@@ -41,8 +41,8 @@ func (s *stack) letter(e event.Event, class, code string) {
 	must(s.t, err)
 }
 
-func batchOf(tenant, id string, n int) event.Event {
-	return event.New(tenant, time.Now(), event.ChunksReady{ID: id, Generation: 1, Version: "v", Batch: n, From: 0, To: 1})
+func batchOf(tenant, id string) event.Event {
+	return event.New(tenant, time.Now(), event.ChunksReady{ID: id, Generation: 1, Version: "v", Batch: 1, From: 0, To: 1})
 }
 
 type letterPage struct {
@@ -69,10 +69,10 @@ func TestDeadLettersAreListedAndShown(t *testing.T) {
 	if got := g.deadLetters(""); len(got.Data) != 0 || got.NextCursor != nil {
 		t.Errorf("%+v", got)
 	}
-	s.letter(batchOf("default", "doc", 1), "permanent", "bad_news")
+	s.letter(batchOf("default", "doc"), "permanent", "bad_news")
 	s.letter(event.New("default", time.Now(), event.DocumentDeleted{ID: "gone"}), "transient", "database_unavailable")
 	s.letter(event.New("default", time.Now(), event.ChatAsked{ID: "c", ConversationID: "v", Owner: "somebody", Question: "secret?", AskedAt: time.Now()}), "transient", "internal")
-	s.letter(batchOf("other", "theirs", 1), "permanent", "bad_news")
+	s.letter(batchOf("other", "theirs"), "permanent", "bad_news")
 	first := g.deadLetters("?limit=2")
 	if len(first.Data) != 2 || first.NextCursor == nil {
 		t.Fatalf("%+v", first)
@@ -126,7 +126,7 @@ func TestAFailedDocumentIsRedriven(t *testing.T) {
 	g.do(http.MethodPost, "/v1/documents?id=doc&filename=a.txt", strings.NewReader("text"), header{"Content-Type": "text/plain"}).decode(t, &doc)
 	_, err := s.docs.Fail(t.Context(), catalog.Ref{Tenant: "default", ID: "doc", Generation: 1}, corpus.Failure{Code: "internal", Message: "it broke", Retryable: true})
 	must(t, err)
-	s.letter(batchOf("default", "doc", 1), "permanent", "bad_news")
+	s.letter(batchOf("default", "doc"), "permanent", "bad_news")
 	id := g.deadLetters("").Data[0].ID
 	got := g.do(http.MethodPost, "/v1/dead-letters/"+id+"/redrive", nil, nil)
 	got.conforms(t, http.MethodPost, "/v1/dead-letters/{id}/redrive")
@@ -149,20 +149,25 @@ func TestARedriveIsRefusedWhileTheCauseIsKnownToPersist(t *testing.T) {
 	g := s.serve()
 	// The ingestor and the retriever tell; the generator is silent, so of its model nothing is known.
 	for _, name := range []string{"ingestor", "retriever"} {
-		stop, err := lifecycle.Respond(s.bus.NATS, name, []lifecycle.Check{{Name: "embedder", Probe: func(context.Context) error {
-			return fault.Transientf("embedder_unavailable", "no quota")
-		}}})
+		stop, err := lifecycle.Respond(s.bus.NATS, name, []lifecycle.Check{
+			{Name: "embedder", Probe: func(context.Context) error { return fault.Transientf("embedder_unavailable", "no quota") }},
+			{Name: "vector_store", Probe: func(context.Context) error { return fault.Transientf("vector_store_unavailable", "it is away") }, Note: func() string { return lifecycle.NextCallTries }},
+		})
 		must(t, err)
 		t.Cleanup(func() { must(t, stop()) })
 	}
 	s.letter(event.New("default", time.Now(), event.DocumentDeleted{ID: "x"}), "transient", "embedder_unavailable")
 	s.letter(event.New("default", time.Now(), event.DocumentDeleted{ID: "y"}), "transient", "model_unavailable")
+	s.letter(event.New("default", time.Now(), event.DocumentDeleted{ID: "z"}), "transient", "vector_store_unavailable")
 	letters := g.deadLetters("").Data
 	redrive := func(i int, body string) answered {
 		return g.postJSON("/v1/dead-letters/"+letters[i].ID+"/redrive", body)
 	}
 	if p := redrive(0, "{}").problem(t, http.StatusConflict, "dead_letter_cause_persists"); !strings.Contains(p.Detail, "no quota") {
 		t.Errorf("%+v", p)
+	}
+	if got := redrive(2, "{}"); got.status != http.StatusOK { // its next call shows
+		t.Errorf("%d %s", got.status, got.body)
 	}
 	if got := redrive(1, "{}"); got.status != http.StatusOK {
 		t.Errorf("%d %s", got.status, got.body)
@@ -179,8 +184,8 @@ func TestLettersAreRedrivenAndRemovedByFilter(t *testing.T) {
 	for i := range 5 {
 		s.letter(event.New("default", time.Now(), event.DocumentDeleted{ID: "d" + string(rune('0'+i))}), "permanent", "bad_news")
 	}
-	s.letter(batchOf("default", "nowhere", 1), "permanent", "bad_news")
-	s.letter(batchOf("other", "theirs", 1), "permanent", "bad_news")
+	s.letter(batchOf("default", "nowhere"), "permanent", "bad_news")
+	s.letter(batchOf("other", "theirs"), "permanent", "bad_news")
 	expired := event.New("default", time.Now(), event.DocumentDeleted{ID: "late"})
 	expired.Deadline = time.Now().Add(-time.Minute)
 	s.letter(expired, "permanent", "bad_news")
@@ -209,7 +214,7 @@ func TestLettersAreRedrivenAndRemovedByFilter(t *testing.T) {
 	if len(left) != 1 {
 		t.Fatalf("%d letters are left", len(left))
 	}
-	s.letter(batchOf("default", "a", 1), "permanent", "other_news")
+	s.letter(batchOf("default", "a"), "permanent", "other_news")
 	got := g.do(http.MethodDelete, "/v1/dead-letters/"+left[0].ID, nil, nil)
 	if got.status != http.StatusNoContent {
 		t.Errorf("%d %s", got.status, got.body)
