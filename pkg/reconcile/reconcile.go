@@ -84,10 +84,12 @@ type Config struct {
 	// Grace is how old bytes are, at least, that count as orphans: longer than
 	// any upload takes.
 	Grace time.Duration
+	// Now is the clock; nil is the system's.
+	Now func() time.Time
 }
 
-// Parts are what is compared. Publish may be nil: then the sweeper emits what
-// a repair begins.
+// Parts are what is compared. Blobs may be nil: then bytes are not compared.
+// Publish may be nil: then the sweeper emits what a repair begins.
 type Parts struct {
 	Record  Record
 	Blobs   *blob.Store
@@ -103,7 +105,10 @@ type Checker struct {
 	now   func() time.Time
 }
 
-// New returns a Checker. All parts but Publish are required.
+// New returns a Checker. All parts but Blobs and Publish are required.
 func New(cfg Config, parts Parts) *Checker {
-	return &Checker{cfg: cfg, parts: parts, now: time.Now}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Checker{cfg: cfg, parts: parts, now: cfg.Now}
 }

@@ -42,7 +42,10 @@ type stack struct {
 	broker   *brokertest.Broker
 	catalog  *sqlcatalog.Store
 	blobs    *blob.Store
-	index    *embeddedvector.Store
+	index    vector.Index
+	db       *sqldb.DB
+	deps     Deps
+	record   *numbered
 	embedder *scriptembed.Embedder
 	prefix   string
 	stop     func()
@@ -69,30 +72,33 @@ func prepare(t *testing.T, script scriptembed.Config, options ...option) *stack 
 	t.Cleanup(func() { check(t, db.Close()) })
 	s.catalog, err = sqlcatalog.Open(ctx, db)
 	check(t, err)
-	s.blobs, err = blob.Open(ctx, "mem://")
+	blobs, err := blob.Open(ctx, "mem://")
 	check(t, err)
-	t.Cleanup(func() { check(t, s.blobs.Close()) })
+	t.Cleanup(func() { check(t, blobs.Close()) })
 	s.embedder, err = scriptembed.New(script)
 	check(t, err)
 	profile := s.embedder.Profile()
-	s.index, err = embeddedvector.Open(ctx, embeddedvector.Config{
+	s.db = db
+	embedded, err := embeddedvector.Open(ctx, embeddedvector.Config{
 		Path: filepath.Join(dir, "index.db"), Dimensions: profile.Dimensions, ProfileKey: profile.Key(), Logger: slog.New(slog.DiscardHandler),
 	})
 	check(t, err)
-	t.Cleanup(func() { check(t, s.index.Close()) })
+	t.Cleanup(func() { check(t, embedded.Close()) })
 	s.prefix = filepath.Join(dir, "incoming")
 	check(t, os.Mkdir(s.prefix, 0o700))
+	s.record = &numbered{Record: s.catalog}
 	cfg := Config{
 		DatarefPrefixes: []string{"file://" + s.prefix}, TempDir: t.TempDir(), PullWait: 200 * time.Millisecond,
 		SweepInterval: time.Hour, Lease: time.Hour,
 	}
 	deps := Deps{
-		Log: slog.New(slog.DiscardHandler), JetStream: s.broker.JS, Catalog: s.catalog, Vectors: s.catalog, Record: s.catalog, Blobs: s.blobs,
-		Index: s.index, Embedder: s.embedder,
+		Log: slog.New(slog.DiscardHandler), JetStream: s.broker.JS, Catalog: s.catalog, Vectors: s.catalog, Record: s.record, Blobs: blobs,
+		Index: embedded, Embedder: s.embedder,
 	}
 	for _, o := range options {
 		o(&cfg, &deps)
 	}
+	s.index, s.blobs, s.deps = deps.Index, deps.Blobs, deps
 	s.Service, err = New(cfg, deps)
 	check(t, err)
 	return s

@@ -88,7 +88,7 @@ A server with RAGBUS_AUTH=keys or jwt is sent the credential in RAGBUS_API_KEY.`
 	root.PersistentFlags().StringVar(&a.server, "server", "http://127.0.0.1:8080", "address of the server")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON instead of text")
 	root.AddCommand(a.serveCommand(p.Serve), a.ingestCommand(), a.askCommand(), a.searchCommand(), a.documentsCommand(), a.deadCommand(),
-		a.statusCommand(), a.topologyCommand(p.Operator), a.migrateCommand(p.Operator), a.reindexCommand(p.Operator), a.keysCommand(p.Operator), a.configCommand(p.Settings),
+		a.statusCommand(), a.topologyCommand(p.Operator), a.migrateCommand(p.Operator), a.reindexCommand(p.Operator), a.verifyCommand(p.Operator), a.keysCommand(p.Operator), a.configCommand(p.Settings),
 		a.versionCommand(p.Version))
 	err := root.ExecuteContext(ctx)
 	switch {

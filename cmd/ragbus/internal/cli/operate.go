@@ -9,6 +9,7 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/reconcile"
 )
 
 // Operator works on the parts that the settings name, without a server.
@@ -19,6 +20,8 @@ type Operator interface {
 	VerifyTopology(ctx context.Context) error
 	Migrate(ctx context.Context) error
 	Reindex(ctx context.Context) (documents, points int, err error)
+	// Verify compares the record with the stores and the queue, and mends what differs when asked to.
+	Verify(ctx context.Context, repair bool) (reconcile.Report, error)
 	// Keys calls do with the record of API keys.
 	Keys(ctx context.Context, do func(context.Context, access.Keys) error) error
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/reconcile"
 )
 
 // operator has a broker whose streams differ and a database whose password is wrong.
@@ -26,6 +27,17 @@ func (operator) Migrate(context.Context) error {
 }
 func (operator) Reindex(context.Context) (documents, points int, err error) { return 3, 150, nil }
 
+// Verify finds one thing that can be mended and, in a library without a repair, one that cannot.
+func (operator) Verify(_ context.Context, repair bool) (reconcile.Report, error) {
+	d := reconcile.Difference{Kind: reconcile.PointsMissing, Tenant: "default", Document: "handbook", What: "3 of 5 points"}
+	if repair {
+		d.Mended, d.Done = true, "it is indexed again from its stored texts (1 events)"
+		return reconcile.Report{Documents: 7, Points: 120, Differences: []reconcile.Difference{d}}, nil
+	}
+	other := reconcile.Difference{Kind: reconcile.BytesMissing, Tenant: "default", Document: "letter", What: "12 bytes"}
+	return reconcile.Report{Documents: 7, Points: 120, Differences: []reconcile.Difference{d, other}, Notes: []string{"bytes elsewhere"}}, nil
+}
+
 func TestAnOperatorsWork(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -41,6 +53,11 @@ func TestAnOperatorsWork(t *testing.T) {
 		{"migrate", "", "the password is refused", ExitUsage},
 		{"reindex", "3 documents, 150 chunks\n", "", ExitOK},
 		{"reindex --json", `"points": 150`, "", ExitOK},
+		{"verify", "bytes missing          1       0\n", "", ExitError},
+		{"verify", "3 of 5 points", "", ExitError},
+		{"verify --json", `"kind": "points_missing"`, "", ExitError},
+		{"verify --repair", "indexed again from its stored texts", "", ExitOK},
+		{"verify everything", "", "unknown command", ExitUsage},
 		{"reindex now", "", "unknown command", ExitUsage},
 	} {
 		t.Run(c.args, func(t *testing.T) {

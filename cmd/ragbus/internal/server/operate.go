@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/backing/embedder"
@@ -27,6 +28,9 @@ type Operator struct {
 	Log  io.Writer
 	// Terminal says whether a person reads the log.
 	Terminal bool
+	// Settling replaces how long after a change a document is left alone by
+	// Verify; tests need not wait. 0 is a minute.
+	Settling time.Duration
 }
 
 // errEmbedded refuses work on parts that live inside a running server.
@@ -48,9 +52,16 @@ func (o Operator) Topology() (broker.Topology, error) {
 	return broker.NewTopology(cfg.Topology), err
 }
 
-// ApplyTopology makes and updates the broker's streams and consumers.
+// ApplyTopology makes and updates the broker's streams and consumers, and the
+// bucket of documents' bytes when they are kept in the broker.
 func (o Operator) ApplyTopology(ctx context.Context) error {
-	return o.withBroker(ctx, func(conn *broker.Conn, t broker.Topology) error { return broker.Ensure(ctx, conn.JetStream(), t) })
+	cfg, log, err := o.settings()
+	if err != nil {
+		return err
+	}
+	return o.withBroker(ctx, func(conn *broker.Conn, t broker.Topology) error {
+		return errors.Join(broker.Ensure(ctx, conn.JetStream(), t), applyBuckets(ctx, cfg, conn, log))
+	})
 }
 
 // VerifyTopology compares the broker's streams and consumers with the
