@@ -133,7 +133,7 @@ func (c *Child) Answers(ctx context.Context) bool {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.Probe)
 		return err == nil && conn.Close() == nil
 	}
-	status, _ := Look(ctx, c.Probe)
+	status, _ := Look(ctx, c.Probe, "")
 	return status == http.StatusOK
 }
 
@@ -184,17 +184,21 @@ func (c *Child) PID() int {
 	return c.cmd.Process.Pid
 }
 
-// Look asks a URL and returns what it says, 0 when nobody answers.
-func Look(ctx context.Context, at string) (status int, body []byte) {
+// Look asks a URL, with a key when it is not "", and returns what it says, 0
+// when nobody answers.
+func Look(ctx context.Context, at, key string) (status int, body []byte) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return 0, nil
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}).Do(req)
 	if err != nil {
 		return 0, nil
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if body, err = io.ReadAll(resp.Body); err != nil {
 		return 0, nil
 	}

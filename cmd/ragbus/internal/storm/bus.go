@@ -114,9 +114,7 @@ func (b *bus) repeat(ctx context.Context, rnd *rand.Rand) error {
 		}
 		again := nats.NewMsg(m.Subject)
 		again.Data = m.Data
-		for key, values := range m.Header {
-			again.Header[key] = values
-		}
+		maps.Copy(again.Header, m.Header)
 		again.Header.Set(event.HeaderMsgID, id)
 		again.Header.Set(repeatedHeader, "1")
 		if b.publish(ctx, again) {
@@ -174,7 +172,7 @@ func (b *bus) fill(ctx context.Context, rnd *rand.Rand) error {
 	defer cancel()
 	s, err := b.js.Stream(asking, name)
 	if err != nil {
-		return nil //nolint:nilerr // this shape has no such stream, or the broker is away: nothing to take
+		return nil // this shape has no such stream, or the broker is away: nothing to take
 	}
 	cfg := s.CachedInfo().Config
 	full := cfg

@@ -25,6 +25,7 @@ const (
 type asked struct {
 	number  int
 	tenant  int
+	among   int
 	word    string
 	way     string
 	fact    fact
@@ -62,7 +63,7 @@ func (a *asked) id() string {
 	return a.ids[len(a.ids)-1]
 }
 
-// quarrels is the record of all questions. It is safe for concurrent use.
+// questions is the record of all questions. It is safe for concurrent use.
 type questions struct {
 	mu  sync.Mutex
 	all []*asked
@@ -90,9 +91,9 @@ const (
 func (c *client) converse(ctx context.Context, rnd *rand.Rand, numbers []int, every time.Duration, q *questions) {
 	beat := time.NewTicker(every)
 	defer beat.Stop()
-	list := facts()
+	list := facts(c.tenant)
 	for _, n := range numbers {
-		a := &asked{number: n, tenant: c.tenant, word: quest(c.tenant, n), fact: list[rnd.IntN(len(list))], history: &timeline{}, from: time.Now()}
+		a := &asked{number: n, tenant: c.tenant, among: c.shape.among(), word: quest(c.tenant, n), fact: list[rnd.IntN(len(list))], history: &timeline{}, from: time.Now()}
 		a.way = []string{asStream, asStream, asStream, asResumed, asResumed, asTwice, asCancelled, asBackground, asBackground, asWhole}[rnd.IntN(10)]
 		q.put(a)
 		c.ask(ctx, rnd, a)
@@ -144,7 +145,10 @@ func (a *asked) body(more ...string) map[string]any {
 	return out
 }
 
-func (a *asked) key() string { return "key-" + a.word }
+// key is the same for another tenant's question, which it must not meet.
+func (a *asked) key() string {
+	return fmt.Sprintf("key-%d-%d", a.number%clients/a.among, a.number/clients)
+}
 
 // askInBackground asks and goes; the answer is looked at when everything is at rest.
 func (c *client) askInBackground(ctx context.Context, gateway int, a *asked) {
@@ -161,7 +165,7 @@ func (c *client) askInBackground(ctx context.Context, gateway int, a *asked) {
 func (c *client) askWhole(ctx context.Context, gateway int, a *asked) {
 	for n := 0; ctx.Err() == nil && n < attempts; n++ {
 		r := c.do(ctx, gateway+n, http.MethodPost, "/v1/chat", a.body(), "Idempotency-Key", a.key())
-		a.history.add("POST /v1/chat at gateway %d: %s", (gateway+n)%2+1, brief(r))
+		a.history.addf("POST /v1/chat at gateway %d: %s", (gateway+n)%2+1, brief(r))
 		var out answer
 		if r.ok() && r.into(&out) == nil {
 			a.learn(out.ID)
@@ -171,7 +175,7 @@ func (c *client) askWhole(ctx context.Context, gateway int, a *asked) {
 			return
 		}
 		if r.refused() && r.status != http.StatusTooManyRequests {
-			c.found.violate(3, a.history, "question %s is refused: %s", a.word, r)
+			c.found.violatef(3, a.history, "question %s is refused: %s", a.word, r)
 			return
 		}
 		if failed := chatOf(r); failed != "" {
@@ -227,12 +231,12 @@ func (c *client) follow(ctx context.Context, gateway int, a *asked, leave int, l
 			lastRead = time.Now()
 		}
 		a.learn(t.chat)
-		a.history.add("%s %s at gateway %d, from event %d to %d: %s", method, path, (gateway+n)%2+1, had, t.last(), brief(r))
+		a.history.addf("%s %s at gateway %d, from event %d to %d: %s", method, path, (gateway+n)%2+1, had, t.last(), brief(r))
 		if t.ended {
 			break
 		}
 		if r.refused() && r.status != http.StatusTooManyRequests {
-			c.found.violate(3, a.history, "question %s, known as chat %q: %s %s is refused: %s", a.word, t.chat, method, path, r)
+			c.found.violatef(3, a.history, "question %s, known as chat %q: %s %s is refused: %s", a.word, t.chat, method, path, r)
 			return
 		}
 		if r.status != 0 && r.status != http.StatusOK {
@@ -256,7 +260,7 @@ func (c *client) follow(ctx context.Context, gateway int, a *asked, leave int, l
 		}
 	}
 	if t.wrong != "" {
-		c.found.violate(3, a.history, "the stream of question %s is wrong: %s\n  events: %s", a.word, t.wrong, t)
+		c.found.violatef(3, a.history, "the stream of question %s is wrong: %s\n  events: %s", a.word, t.wrong, t)
 	}
 	if !t.ended {
 		c.found.count("streams whose end was not seen in time")
@@ -266,7 +270,7 @@ func (c *client) follow(ctx context.Context, gateway int, a *asked, leave int, l
 	}
 }
 
-// describe tells a question in a violation.
+// String tells a question in a violation.
 func (a *asked) String() string {
 	return fmt.Sprintf("question %s (%s), chats %v", a.word, a.way, a.ids)
 }

@@ -56,7 +56,7 @@ func (st *stores) read(ctx context.Context) (*record, error) {
 		rows: map[string]row{}, chunks: map[string]map[string][]int{}, points: map[string]map[string]map[int]int{},
 		kept: map[string][]string{}, uses: map[string]int{},
 	}
-	err := st.each(ctx, "select id, status, sha256, chunks, coalesce(failure, ''), blob_key from documents", func(scan func(...any) error) error {
+	err := st.each(ctx, "select tenant || '/' || id, status, sha256, chunks, coalesce(failure, ''), blob_key from documents", func(scan func(...any) error) error {
 		var id string
 		var v row
 		err := scan(&id, &v.status, &v.version, &v.chunks, &v.failure, &v.blobKey)
@@ -66,7 +66,7 @@ func (st *stores) read(ctx context.Context) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = st.each(ctx, "select document, version, ordinal from chunks order by document, version, ordinal", func(scan func(...any) error) error {
+	err = st.each(ctx, "select tenant || '/' || document, version, ordinal from chunks order by tenant, document, version, ordinal", func(scan func(...any) error) error {
 		var id, version string
 		var n int
 		err := scan(&id, &version, &n)
@@ -79,7 +79,7 @@ func (st *stores) read(ctx context.Context) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = st.each(ctx, "select document, blob_key from document_blobs", func(scan func(...any) error) error {
+	err = st.each(ctx, "select tenant || '/' || document, blob_key from document_blobs", func(scan func(...any) error) error {
 		var id, key string
 		err := scan(&id, &key)
 		r.kept[id] = append(r.kept[id], key)
@@ -88,7 +88,7 @@ func (st *stores) read(ctx context.Context) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = st.each(ctx, "select document, count(*) from vector_uses group by document", func(scan func(...any) error) error {
+	err = st.each(ctx, "select tenant || '/' || document, count(*) from vector_uses group by tenant, document", func(scan func(...any) error) error {
 		var id string
 		var n int
 		err := scan(&id, &n)
@@ -120,7 +120,7 @@ func (st *stores) each(ctx context.Context, query string, take func(scan func(..
 	if err != nil {
 		return fmt.Errorf("%s: %w", query, err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		if err := take(rows.Scan); err != nil {
 			return fmt.Errorf("%s: %w", query, err)
@@ -135,11 +135,11 @@ func (s *storm) checkDocuments(ctx context.Context, r *record) {
 	all := s.docs.all()
 	slices.SortFunc(all, func(a, b *paper) int { return a.number - b.number })
 	for _, p := range all {
-		known[p.id] = true
+		known[p.row()] = true
 	}
 	for id := range r.rows {
-		if !known[id] && !strings.HasPrefix(id, "fact-") {
-			s.found.violate(1, nil, "there is a document %s that nobody sent", id)
+		if !known[id] && !strings.Contains(id, "/fact-") {
+			s.found.violatef(1, nil, "there is a document %s that nobody sent", id)
 		}
 	}
 	each(all, func(p *paper) { s.checkPaper(ctx, r, p) })
@@ -158,10 +158,10 @@ func (p *paper) allowed() []content {
 }
 
 func (s *storm) checkPaper(ctx context.Context, r *record, p *paper) {
-	v, there := r.rows[p.id]
+	v, there := r.rows[p.row()]
 	if !there {
 		if p.accepted {
-			s.found.violate(1, p.history, "the accepted document %s is not there", p.id)
+			s.found.violatef(1, p.history, "the accepted document %s is not there", p.id)
 		}
 		return
 	}
@@ -169,20 +169,20 @@ func (s *storm) checkPaper(ctx context.Context, r *record, p *paper) {
 	may := p.allowed()
 	if v.status == "deleted" {
 		if !slices.ContainsFunc(may, func(c content) bool { return c.deleted }) {
-			s.found.violate(1, p.history, "%s is deleted, though nobody asked for that last", p.id)
+			s.found.violatef(1, p.history, "%s is deleted, though nobody asked for that last", p.id)
 		}
 		s.checkGone(r, p)
 		return
 	}
 	i := slices.IndexFunc(may, func(c content) bool { return !c.deleted && versionOf(c.text) == v.version })
 	if i < 0 {
-		s.found.violate(1, p.history, "%s is %s with version %.8s, which is not the newest", p.id, v.status, v.version)
+		s.found.violatef(1, p.history, "%s is %s with version %.8s, which is not the newest", p.id, v.status, v.version)
 		return
 	}
 	switch {
 	case p.hostile != nil:
 		if v.status != "failed" || !strings.Contains(v.failure, `"`) {
-			s.found.violate(1, p.history, "%s, which is %s, is %s: %s", p.id, p.hostile.name, v.status, v.failure)
+			s.found.violatef(1, p.history, "%s, which is %s, is %s: %s", p.id, p.hostile.name, v.status, v.failure)
 		}
 	case v.status == "failed":
 		// Its owner sees it and tries again; that is checked by doing so.
@@ -196,63 +196,70 @@ func (s *storm) checkPaper(ctx context.Context, r *record, p *paper) {
 // checkGone: deleted means no point, chunk, blob or cached vector.
 func (s *storm) checkGone(r *record, p *paper) {
 	for what, n := range map[string]int{
-		"chunks": len(r.chunks[p.id]), "points": len(r.points[p.id]), "blobs on record": len(r.kept[p.id]), "cached vectors": r.uses[p.id],
+		"chunks": len(r.chunks[p.row()]), "points": len(r.points[p.row()]), "blobs on record": len(r.kept[p.row()]), "cached vectors": r.uses[p.row()],
 	} {
 		if n > 0 {
-			s.found.violate(2, p.history, "the deleted %s has %s: %d", p.id, what, n)
+			s.found.violatef(2, p.history, "the deleted %s has %s: %d", p.id, what, n)
 		}
 	}
 }
 
 // checkWhole: the newest version is there, all of it, once, and no other.
 func (s *storm) checkWhole(ctx context.Context, r *record, p *paper, v row, text string) {
-	if n := len(r.chunks[p.id]); n != 1 || len(r.chunks[p.id][v.version]) != v.chunks || v.chunks == 0 {
-		s.found.violate(1, p.history, "%s, indexed as %.8s with %d chunks, has chunks of %d versions: %d of that one", p.id, v.version, v.chunks, n, len(r.chunks[p.id][v.version]))
+	if n := len(r.chunks[p.row()]); n != 1 || len(r.chunks[p.row()][v.version]) != v.chunks || v.chunks == 0 {
+		s.found.violatef(1, p.history, "%s, indexed as %.8s with %d chunks, has chunks of %d versions: %d of that one", p.id, v.version, v.chunks, n, len(r.chunks[p.row()][v.version]))
 	}
-	points := r.points[p.id]
+	points := r.points[p.row()]
 	if len(points) != 1 || len(points[v.version]) != v.chunks {
-		s.found.violate(1, p.history, "%s, indexed as %.8s with %d chunks, has points of %d versions: %d of that one", p.id, v.version, v.chunks, len(points), len(points[v.version]))
+		s.found.violatef(1, p.history, "%s, indexed as %.8s with %d chunks, has points of %d versions: %d of that one", p.id, v.version, v.chunks, len(points), len(points[v.version]))
 	}
 	for n, times := range points[v.version] {
 		if times != 1 || n < 0 || n >= v.chunks {
-			s.found.violate(1, p.history, "chunk %d of %s is %d times in the index", n, p.id, times)
+			s.found.violatef(1, p.history, "chunk %d of %s is %d times in the index", n, p.id, times)
 		}
 	}
 	if !r.blobs[v.blobKey] {
-		s.found.violate(1, p.history, "the bytes %s of %s are not there", v.blobKey, p.id)
+		s.found.violatef(1, p.history, "the bytes %s of %s are not there", v.blobKey, p.id)
 	}
-	for _, key := range r.kept[p.id] {
+	for _, key := range r.kept[p.row()] {
 		switch {
 		case key == v.blobKey:
 		case r.blobs[key]:
-			s.found.violate(1, p.history, "%s has bytes of another upload: %s", p.id, key)
+			s.found.violatef(1, p.history, "%s has bytes of another upload: %s", p.id, key)
 		default:
 			s.found.count("records of bytes that are gone (of uploads that changed nothing)")
 		}
 	}
+	c := s.clients[p.tenant]
 	if !p.hidden.IsZero() {
-		return // its client does not see it any more
+		// Its client does not see it any more.
+		if r := c.do(ctx, 0, http.MethodGet, "/v1/documents/"+p.id, nil); r.status != http.StatusNotFound {
+			s.found.violatef(7, p.history, "%s is hidden from its client and answered with %s", p.id, r)
+		}
+		if c = c.insider(); c == nil {
+			return
+		}
 	}
-	chunks, err := all[chunk](ctx, s.client, 0, "/v1/documents/"+p.id+"/chunks?limit=100")
+	chunks, err := all[chunk](ctx, c, 0, "/v1/documents/"+p.id+"/chunks?limit=100")
 	if err != nil {
-		s.found.violate(1, p.history, "the chunks of %s: %v", p.id, err)
+		s.found.violatef(1, p.history, "the chunks of %s: %v", p.id, err)
 		return
 	}
 	if why := covers(text, v.version, chunks); why != "" {
-		s.found.violate(1, p.history, "the chunks of %s are not its text: %s", p.id, why)
+		s.found.violatef(1, p.history, "the chunks of %s are not its text: %s", p.id, why)
 	}
 	// From outside: a search for its word finds just its chunks.
 	if v.chunks > 40 {
 		return
 	}
-	found := s.client.do(ctx, 1, http.MethodPost, "/v1/search", map[string]any{
+	found := c.do(ctx, 1, http.MethodPost, "/v1/search", map[string]any{
 		"query": canary(p.tenant, p.number), "mode": "keyword", "collections": []string{p.collection}, "limit": 100,
 	})
 	var out struct {
 		Passages []chunk `json:"passages"`
 	}
 	if !found.ok() || found.into(&out) != nil {
-		s.found.violate(1, p.history, "a search for %s is answered with %s", p.id, found)
+		s.found.violatef(1, p.history, "a search for %s is answered with %s", p.id, found)
 		return
 	}
 	var got, want []string
@@ -265,7 +272,7 @@ func (s *storm) checkWhole(ctx context.Context, r *record, p *paper, v row, text
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		s.found.violate(1, p.history, "a search for the word of %s finds %d passages, it has %d chunks", p.id, len(got), len(want))
+		s.found.violatef(1, p.history, "a search for the word of %s finds %d passages, it has %d chunks", p.id, len(got), len(want))
 	}
 }
 
@@ -296,21 +303,21 @@ func covers(text, version string, chunks []chunk) string {
 // retry tries a failed document again, now that all is calm: it must be indexed.
 func (s *storm) retry(ctx context.Context, p *paper) {
 	var before document
-	if r := s.client.do(ctx, 0, http.MethodGet, "/v1/documents/"+p.id, nil); !r.ok() || r.into(&before) != nil || before.Error == nil || before.Error.Code == "" || before.Error.Message == "" {
+	if r := s.clients[p.tenant].do(ctx, 0, http.MethodGet, "/v1/documents/"+p.id, nil); !r.ok() || r.into(&before) != nil || before.Error == nil || before.Error.Code == "" || before.Error.Message == "" {
 		if !p.hidden.IsZero() {
 			return
 		}
-		s.found.violate(1, p.history, "%s failed without a reason: %+v", p.id, before)
+		s.found.violatef(1, p.history, "%s failed without a reason: %+v", p.id, before)
 		return
 	}
 	s.found.count("documents failed in the storm: " + before.Error.Code)
-	r := s.client.do(ctx, 0, http.MethodPost, "/v1/documents/"+p.id+"/retry", nil)
+	r := s.clients[p.tenant].do(ctx, 0, http.MethodPost, "/v1/documents/"+p.id+"/retry", nil)
 	if !r.ok() {
-		s.found.violate(1, p.history, "%s failed (%s) and may not be tried again: %s", p.id, before.Error.Code, r)
+		s.found.violatef(1, p.history, "%s failed (%s) and may not be tried again: %s", p.id, before.Error.Code, r)
 		return
 	}
-	if d, err := s.client.settled(ctx, 0, p.id); err != nil || d.Status != "indexed" || d.Error != nil {
-		s.found.violate(1, p.history, "%s, which failed in the storm (%s), is %s when it is tried again: %v %+v", p.id, before.Error.Code, d.Status, err, d.Error)
+	if d, err := s.clients[p.tenant].settled(ctx, 0, p.id); err != nil || d.Status != "indexed" || d.Error != nil {
+		s.found.violatef(1, p.history, "%s, which failed in the storm (%s), is %s when it is tried again: %v %+v", p.id, before.Error.Code, d.Status, err, d.Error)
 	}
 }
 

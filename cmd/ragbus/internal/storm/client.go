@@ -16,7 +16,7 @@ import (
 // response for what it must not see.
 type client struct {
 	tenant int
-	key    string
+	keys   keys
 	http   *http.Client
 	shape  shape
 	docs   *library
@@ -25,13 +25,24 @@ type client struct {
 	canaries *regexp.Regexp
 }
 
+// insider returns a client of the same tenant that meets the acl of hidden
+// documents; nil where nobody has a key.
+func (c *client) insider() *client {
+	if c.keys.insider == "" {
+		return nil
+	}
+	other := *c
+	other.keys.member = c.keys.insider
+	return &other
+}
+
 // within bounds a request that is no stream.
 const within = 20 * time.Second
 
-func newClient(tenant int, key string, s shape, docs *library, found *findings) *client {
+func newClient(tenant int, k keys, s shape, docs *library, found *findings) *client {
 	return &client{
-		tenant: tenant, key: key, shape: s, docs: docs, found: found, canaries: canaryPattern(),
-		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 5 * time.Second, DialContext: nil}},
+		tenant: tenant, keys: k, shape: s, docs: docs, found: found, canaries: canaryPattern(),
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 5 * time.Second}},
 	}
 }
 
@@ -89,8 +100,8 @@ func (c *client) request(ctx context.Context, method, url string, body any, h he
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
 	}
-	if c.key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.key)
+	if c.keys.member != "" {
+		req.Header.Set("Authorization", "Bearer "+c.keys.member)
 	}
 	for i := 0; i+1 < len(h); i += 2 {
 		req.Header.Set(h[i], h[i+1])
@@ -111,7 +122,7 @@ func (c *client) do(ctx context.Context, gateway int, method, path string, body 
 	if err != nil {
 		return response{err: err}
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(resp.Body)
 	// What came of a body that was cut is looked at, too.
 	c.look(method+" "+path, data)
@@ -127,7 +138,7 @@ func (c *client) look(what string, body []byte) {
 	c.found.count("responses looked at for what their asker must not see")
 	for s := range sightings(c.canaries, body) {
 		if s.tenant != c.tenant {
-			c.found.violate(7, nil, "%s of tenant %d shows document %d of tenant %d: %.600s", what, c.tenant, s.document, s.tenant, body)
+			c.found.violatef(7, nil, "%s of tenant %d shows document %d of tenant %d: %.600s", what, c.tenant, s.document, s.tenant, body)
 		}
 	}
 }
@@ -137,9 +148,12 @@ func (c *client) sane(what string, status int, body []byte) {
 	if status < http.StatusBadRequest {
 		return
 	}
-	var p struct{ Code, Detail string }
+	var p struct {
+		Code   string `json:"code"`
+		Detail string `json:"detail"`
+	}
 	if json.Unmarshal(body, &p) != nil || p.Code == "" || p.Code == "internal" || p.Detail == "" {
-		c.found.violate(1, nil, "%s is answered %d without a reason: %.400s", what, status, body)
+		c.found.violatef(1, nil, "%s is answered %d without a reason: %.400s", what, status, body)
 	}
 	c.found.count(fmt.Sprintf("refused: %d %s", status, p.Code))
 }

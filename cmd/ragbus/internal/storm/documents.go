@@ -20,12 +20,6 @@ type library struct {
 
 func newLibrary() *library { return &library{docs: map[int]*paper{}} }
 
-func (l *library) get(n int) *paper {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.docs[n]
-}
-
 func (l *library) put(p *paper) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -67,6 +61,9 @@ type paper struct {
 	hidden, removed time.Time
 }
 
+// row is the document's name in the stores.
+func (p *paper) row() string { return tenantName(p.tenant) + "/" + p.id }
+
 // content is a state that a document may be in: a text, or deleted.
 type content struct {
 	text    string
@@ -101,7 +98,7 @@ func (c *client) clear(ctx context.Context, history *timeline, gateway int, uncl
 	var r response
 	for n := range attempts {
 		r = c.do(ctx, gateway+n, method, path, body, h...)
-		history.add("%s %s at gateway %d: %s", method, path, (gateway+n)%len(c.shape.gateways())+1, brief(r))
+		history.addf("%s %s at gateway %d: %s", method, path, (gateway+n)%len(c.shape.gateways())+1, brief(r))
 		if r.ok() || r.refused() && r.status != http.StatusTooManyRequests {
 			return r
 		}
@@ -150,7 +147,7 @@ func (c *client) upload(ctx context.Context, gateway int, p *paper, text string)
 	case r.refused() && p.hostile != nil:
 		c.found.count("hostile uploads refused at once")
 	case r.refused() && r.status != http.StatusTooManyRequests:
-		c.found.violate(1, p.history, "the upload of %s is refused: %s", p.id, r)
+		c.found.violatef(1, p.history, "the upload of %s is refused: %s", p.id, r)
 	default:
 		c.found.count("uploads without a clear answer")
 		p.doubt(content{text: text})
@@ -173,7 +170,7 @@ func (c *client) remove(ctx context.Context, gateway int, p *paper) {
 		p.mu.Unlock()
 		c.found.count("deletions accepted")
 	case r.refused():
-		c.found.violate(1, p.history, "the deletion of %s is refused: %s", p.id, r)
+		c.found.violatef(1, p.history, "the deletion of %s is refused: %s", p.id, r)
 	}
 }
 
@@ -184,13 +181,13 @@ func (c *client) describe(ctx context.Context, gateway int, p *paper, n int) {
 	if r.ok() {
 		c.found.count("patches accepted")
 	} else if r.refused() {
-		c.found.violate(1, p.history, "the patch of %s is refused: %s", p.id, r)
+		c.found.violatef(1, p.history, "the patch of %s is refused: %s", p.id, r)
 	}
 }
 
 // hide gives the document to principals that its client is none of.
 func (c *client) hide(ctx context.Context, gateway int, p *paper) {
-	r := c.clear(ctx, p.history, gateway, nil, http.MethodPatch, "/v1/documents/"+p.id, map[string]any{"acl": []string{"group:others"}})
+	r := c.clear(ctx, p.history, gateway, nil, http.MethodPatch, "/v1/documents/"+p.id, map[string]any{"acl": []string{othersOnly}})
 	// A repetition finds it hidden already.
 	if r.ok() || r.status == http.StatusNotFound {
 		p.mu.Lock()
@@ -208,8 +205,10 @@ func (c *client) write(ctx context.Context, rnd *rand.Rand, numbers []int, every
 	beat := time.NewTicker(every)
 	defer beat.Stop()
 	for i, number := range numbers {
+		// Tenants use the same ids.
+		same := number / clients
 		p := &paper{
-			number: number, id: fmt.Sprintf("storm-%d-%d", c.tenant, number), collection: fmt.Sprintf("storm-%d", number%7), tenant: c.tenant,
+			number: number, id: fmt.Sprintf("storm-%d-%d", number%clients/c.shape.among(), same), collection: fmt.Sprintf("storm-%d", same%7), tenant: c.tenant,
 			paragraphs: 1 + rnd.IntN(5), history: &timeline{},
 		}
 		switch {
@@ -274,7 +273,7 @@ func (c *client) searchFor(ctx context.Context, gateway int, p *paper) {
 			Passages []chunk `json:"passages"`
 		}
 		if err := r.into(&out); err != nil {
-			c.found.violate(7, p.history, "a search is answered with %v", err)
+			c.found.violatef(7, p.history, "a search is answered with %v", err)
 			return
 		}
 		versions := map[string]bool{}
@@ -285,10 +284,10 @@ func (c *client) searchFor(ctx context.Context, gateway int, p *paper) {
 		}
 		// The search began after that; the document is this client's alone to bring back.
 		if !gone.IsZero() && len(versions) > 0 {
-			c.found.violate(7, p.history, "a search, begun %s after %s was %s, shows it", time.Since(gone), p.id, why)
+			c.found.violatef(7, p.history, "a search, begun %s after %s was %s, shows it", time.Since(gone), p.id, why)
 		}
 		if len(versions) > 1 {
-			c.found.violate(1, p.history, "one search shows %d versions of %s", len(versions), p.id)
+			c.found.violatef(1, p.history, "one search shows %d versions of %s", len(versions), p.id)
 		}
 	default:
 		c.found.count("searches without an answer")

@@ -88,6 +88,7 @@ type verdict struct {
 	status int
 }
 
+// WriteHeader implements [http.ResponseWriter].
 func (v *verdict) WriteHeader(status int) {
 	v.status = status
 	v.ResponseWriter.WriteHeader(status)

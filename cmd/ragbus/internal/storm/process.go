@@ -41,6 +41,16 @@ func bringBack(ctx context.Context, c *stack.Child) error {
 	}
 }
 
+// begin starts a process for the first time: it must not end.
+func begin(ctx context.Context, c *stack.Child) error {
+	ctx, cancel := context.WithTimeout(ctx, bringBackTime)
+	defer cancel()
+	if err := c.Launch(); err != nil {
+		return err
+	}
+	return c.Ready(ctx)
+}
+
 // ended tells of a process that is not running though nobody ended it, "" for none.
 func ended(c *stack.Child) string {
 	if c.Running() {
@@ -55,7 +65,7 @@ func ended(c *stack.Child) string {
 func disturb(found *findings, c *stack.Child, service string, weight int) []fault {
 	check := func() {
 		if text := ended(c); text != "" {
-			found.violate(6, nil, "%s", text)
+			found.violatef(6, nil, "%s", text)
 		}
 	}
 	between := func(rnd *rand.Rand, from, to time.Duration) time.Duration {
@@ -84,7 +94,7 @@ func disturb(found *findings, c *stack.Child, service string, weight int) []faul
 			ending, cancel := context.WithTimeout(ctx, 40*time.Second)
 			defer cancel()
 			if err := c.Stop(ending); err != nil {
-				found.violate(6, nil, "%v", err)
+				found.violatef(6, nil, "%v", err)
 				c.Kill()
 			}
 			pause(ctx, away)
@@ -121,11 +131,11 @@ func disturbLink(p *proxy, hits ...string) []fault {
 }
 
 // used reads what a process uses from its metrics and from the system.
-func used(ctx context.Context, name string, pid int, metrics string) usage {
+func used(ctx context.Context, name string, pid int, metrics, key string) usage {
 	u := usage{name: name}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if status, body := stack.Look(ctx, metrics); status == http.StatusOK {
+	if status, body := stack.Look(ctx, metrics, key); status == http.StatusOK {
 		u.goroutines = int(metric(body, "go_goroutines"))
 	}
 	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {

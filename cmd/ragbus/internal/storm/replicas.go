@@ -25,8 +25,9 @@ import (
 // and emulators of the models.
 type replicas struct {
 	dir    string
-	tools  string
-	seed   uint64
+	cfg    Config
+	keys   []keys
+	admin  string
 	models *models
 	found  *findings
 
@@ -49,11 +50,11 @@ type unit struct {
 
 const copies = 2
 
-func newReplicas(dir, tools string, seed uint64, m *models, found *findings) *replicas {
-	return &replicas{dir: dir, tools: tools, seed: seed, models: m, found: found, postgres: &postgrestest.Server{}}
+func newReplicas(dir string, cfg Config, m *models, found *findings) *replicas {
+	return &replicas{dir: dir, cfg: cfg, models: m, found: found, postgres: &postgrestest.Server{}}
 }
 
-func (r *replicas) tool(name string) string { return filepath.Join(r.tools, name) }
+func (r *replicas) tool(name string) string { return filepath.Join(r.cfg.Tools, name) }
 
 func (r *replicas) start(ctx context.Context) error {
 	var err error
@@ -63,13 +64,16 @@ func (r *replicas) start(ctx context.Context) error {
 	if err := r.startParts(ctx); err != nil {
 		return err
 	}
+	if r.keys, r.admin, err = issue(ctx, r.tool("ragbus"), r.dir, r.cfg.Tenants, "RAGBUS_DATABASE_URL", r.database); err != nil {
+		return err
+	}
 	if err := r.describe(ctx); err != nil {
 		return err
 	}
 	var all sync.WaitGroup
 	errs := make([]error, len(r.units))
 	for i, u := range r.units {
-		all.Go(func() { errs[i] = bringBack(ctx, u.Child) })
+		all.Go(func() { errs[i] = begin(ctx, u.Child) })
 	}
 	all.Wait()
 	return errors.Join(errs...)
@@ -95,7 +99,7 @@ func (r *replicas) startParts(ctx context.Context) error {
 	if err := errors.Join(bringBack(ctx, r.nats), bringBack(ctx, r.qdrant)); err != nil {
 		return err
 	}
-	if r.bus, err = openBus(stack.NATSURL(r.nats.Probe, stack.AdminName), r.seed, r.found); err != nil {
+	if r.bus, err = openBus(stack.NATSURL(r.nats.Probe, stack.AdminName), r.cfg.Seed, r.found); err != nil {
 		return err
 	}
 	return r.applyTopology(ctx)
@@ -160,11 +164,21 @@ func (r *replicas) describe(ctx context.Context) error {
 			u.Child = &stack.Child{
 				Name: name, Path: r.tool(service), Probe: "http://" + at + "/readyz", Vars: append(parts.Settings(service), stack.OwnAddress(service), at),
 			}
+			if r.cfg.Tenants > 1 && service != broker.AccessIngestor {
+				u.Vars = append(u.Vars, "RAGBUS_BUS_SECRET", busSecret)
+				if service == broker.AccessGateway {
+					u.Vars = append(u.Vars, "RAGBUS_AUTH", "keys")
+				}
+			}
 			r.units = append(r.units, u)
 		}
 	}
 	return nil
 }
+
+func (r *replicas) tenants() []keys { return r.keys }
+
+func (r *replicas) among() int { return r.cfg.Tenants }
 
 func (r *replicas) gateways() []string {
 	var out []string
@@ -241,7 +255,7 @@ func (r *replicas) heal(ctx context.Context) error {
 			p.release()
 		}
 		if text := ended(u.Child); text != "" {
-			r.found.violate(6, nil, "%s", text)
+			r.found.violatef(6, nil, "%s", text)
 		}
 	}
 	for _, u := range r.units {
@@ -253,7 +267,7 @@ func (r *replicas) heal(ctx context.Context) error {
 func (r *replicas) usage(ctx context.Context) []usage {
 	var out []usage
 	for _, u := range r.units {
-		out = append(out, used(ctx, u.Name, u.PID(), strings.TrimSuffix(u.Probe, "/readyz")+"/metrics"))
+		out = append(out, used(ctx, u.Name, u.PID(), strings.TrimSuffix(u.Probe, "/readyz")+"/metrics", r.admin))
 	}
 	return out
 }

@@ -21,8 +21,9 @@ import (
 type serve struct {
 	dir    string
 	data   string
-	seed   uint64
-	tools  string
+	cfg    Config
+	keys   []keys
+	admin  string
 	models *models
 	found  *findings
 
@@ -30,8 +31,8 @@ type serve struct {
 	bus   *bus
 }
 
-func newServe(dir, tools string, seed uint64, m *models, found *findings) *serve {
-	return &serve{dir: dir, data: filepath.Join(dir, "data"), tools: tools, seed: seed, models: m, found: found}
+func newServe(dir string, cfg Config, m *models, found *findings) *serve {
+	return &serve{dir: dir, data: filepath.Join(dir, "data"), cfg: cfg, models: m, found: found}
 }
 
 func (s *serve) start(ctx context.Context) error {
@@ -41,7 +42,7 @@ func (s *serve) start(ctx context.Context) error {
 		return err
 	}
 	s.child = &stack.Child{
-		Name: "ragbus serve", Path: filepath.Join(s.tools, "ragbus"), Args: []string{"serve"}, Dir: s.dir, Probe: "http://" + at + "/readyz",
+		Name: "ragbus serve", Path: filepath.Join(s.cfg.Tools, "ragbus"), Args: []string{"serve"}, Dir: s.dir, Probe: "http://" + at + "/readyz",
 		Vars: []string{
 			"RAGBUS_DATA_DIR", s.data, "RAGBUS_HTTP_ADDR", at, "RAGBUS_NATS_LISTEN", bus, "RAGBUS_LOG_LEVEL", "warn", "RAGBUS_LOG_FORMAT", "text",
 			"RAGBUS_CHAT_STORAGE", "file", "RAGBUS_ACK_WAIT", "2s", "RAGBUS_INGEST_LEASE", "5s", "RAGBUS_SWEEP_INTERVAL", "1s", "RAGBUS_PULL_WAIT", "1s",
@@ -49,13 +50,23 @@ func (s *serve) start(ctx context.Context) error {
 			"RAGBUS_LLM", "anthropic", "ANTHROPIC_API_KEY", stack.ModelKey, "RAGBUS_ANTHROPIC_BASE_URL", "http://" + s.models.writerAt,
 		},
 	}
-	if err := bringBack(ctx, s.child); err != nil {
+	var err error
+	if s.keys, s.admin, err = issue(ctx, filepath.Join(s.cfg.Tools, "ragbus"), s.dir, s.cfg.Tenants, "RAGBUS_DATA_DIR", s.data); err != nil {
 		return err
 	}
-	var err error
-	s.bus, err = openBus("nats://"+bus, s.seed, s.found)
+	if s.cfg.Tenants > 1 {
+		s.child.Vars = append(s.child.Vars, "RAGBUS_AUTH", "keys", "RAGBUS_BUS_SECRET", busSecret)
+	}
+	if err := begin(ctx, s.child); err != nil {
+		return err
+	}
+	s.bus, err = openBus("nats://"+bus, s.cfg.Seed, s.found)
 	return err
 }
+
+func (s *serve) tenants() []keys { return s.keys }
+
+func (s *serve) among() int { return s.cfg.Tenants }
 
 func (s *serve) gateways() []string { return []string{strings.TrimSuffix(s.child.Probe, "/readyz")} }
 
@@ -93,7 +104,7 @@ func (s *serve) heal(ctx context.Context) error {
 		return err
 	}
 	if text := ended(s.child); text != "" {
-		s.found.violate(6, nil, "%s", text)
+		s.found.violatef(6, nil, "%s", text)
 	}
 	return bringBack(ctx, s.child)
 }
@@ -128,7 +139,7 @@ func (s *serve) stores(context.Context) (*stores, error) {
 func sqlitePoints(ctx context.Context, db *sql.DB) ([]point, error) {
 	var out []point
 	st := &stores{db: db}
-	err := st.each(ctx, "select d.id, v.version, c.key & 1048575 from chunk c join version v on v.key = c.key >> 20 join document d on d.key = v.document",
+	err := st.each(ctx, "select d.tenant || '/' || d.id, v.version, c.key & 1048575 from chunk c join version v on v.key = c.key >> 20 join document d on d.key = v.document",
 		func(scan func(...any) error) error {
 			var p point
 			err := scan(&p.document, &p.version, &p.ordinal)
@@ -158,7 +169,7 @@ func fileBlobs(dir string) (map[string]bool, error) {
 }
 
 func (s *serve) usage(ctx context.Context) []usage {
-	return []usage{used(ctx, s.child.Name, s.child.PID(), s.gateways()[0]+"/metrics")}
+	return []usage{used(ctx, s.child.Name, s.child.PID(), s.gateways()[0]+"/metrics", s.admin)}
 }
 
 func (s *serve) injected() map[string]bool { return s.bus.injected() }

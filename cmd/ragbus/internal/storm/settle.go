@@ -52,7 +52,7 @@ func (s *storm) settle(ctx context.Context) error {
 			break
 		}
 	}
-	s.found.violate(5, nil, "after %s there is no rest: %s %v", s.cfg.Settle, state, errIfAny(err))
+	s.found.violatef(5, nil, "after %s there is no rest: %s %v", s.cfg.Settle, state, errIfAny(err))
 	return nil
 }
 

@@ -14,6 +14,10 @@ type shape interface {
 	start(ctx context.Context) error
 	// gateways returns the base URLs of the API.
 	gateways() []string
+	// tenants returns the keys of each tenant's callers, once it is started.
+	tenants() []keys
+	// among returns how many tenants there are.
+	among() int
 	// faults returns what can be done to it.
 	faults() []fault
 	// heal ends every disturbance and waits until everything is ready again.
@@ -42,6 +46,12 @@ type fault struct {
 	run  func(ctx context.Context, rnd *rand.Rand) error
 }
 
+// keys are those of one tenant's callers, "" where nobody needs one.
+type keys struct{ member, insider string }
+
+// othersOnly is the principal that members are not and insiders are.
+const othersOnly = "group:others"
+
 // stores are what is behind a shape, for looking.
 type stores struct {
 	db *sql.DB
@@ -55,6 +65,7 @@ type stores struct {
 
 // point is a chunk in the index.
 type point struct {
+	// document is the tenant and the id.
 	document, version string
 	ordinal           int
 }

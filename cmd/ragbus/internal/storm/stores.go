@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/nats-io/nats.go/jetstream"
@@ -71,14 +72,18 @@ func qdrantPoints(ctx context.Context, c *qdrant.Client) ([]point, error) {
 		var offset *qdrant.PointId
 		for {
 			page, next, err := c.ScrollAndOffset(ctx, &qdrant.ScrollPoints{
-				CollectionName: name, Limit: qdrant.PtrOf(uint32(500)), Offset: offset, WithPayload: qdrant.NewWithPayloadInclude("document", "version", "ordinal"),
+				CollectionName: name, Limit: new(uint32(500)), Offset: offset, WithPayload: qdrant.NewWithPayloadInclude("tenant", "ref"),
 			})
 			if err != nil {
 				return nil, fmt.Errorf("read the index: %w", err)
 			}
 			for _, p := range page {
-				if d := p.GetPayload()["document"].GetStringValue(); d != "" {
-					out = append(out, point{d, p.GetPayload()["version"].GetStringValue(), int(p.GetPayload()["ordinal"].GetIntegerValue())})
+				q, ok, err := chunkOf(p.GetPayload())
+				if err != nil {
+					return nil, err
+				}
+				if ok {
+					out = append(out, q)
 				}
 			}
 			if next == nil {
@@ -88,4 +93,21 @@ func qdrantPoints(ctx context.Context, c *qdrant.Client) ([]point, error) {
 		}
 	}
 	return out, nil
+}
+
+// chunkOf reads which chunk a point is: its reference is ordinal/document/version.
+func chunkOf(payload map[string]*qdrant.Value) (p point, ok bool, err error) {
+	ref := payload["ref"].GetStringValue()
+	if ref == "" {
+		return point{}, false, nil
+	}
+	parts := strings.Split(ref, "/")
+	if len(parts) == 3 {
+		p.ordinal, err = strconv.Atoi(parts[0])
+	}
+	if len(parts) != 3 || err != nil {
+		return point{}, false, fmt.Errorf("the index holds a point of %q", ref)
+	}
+	p.document, p.version = payload["tenant"].GetStringValue()+"/"+parts[1], parts[2]
+	return p, true, nil
 }

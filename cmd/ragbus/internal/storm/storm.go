@@ -27,6 +27,9 @@ type Config struct {
 	// Documents and Chats are spread evenly over Duration.
 	Documents, Chats int
 	Duration         time.Duration
+	// Tenants share the documents and the chats, under the same ids: 1 is
+	// everybody without a key, more are callers with keys of their own.
+	Tenants int
 	// FaultEvery is the pause between the beginnings of two faults.
 	FaultEvery time.Duration
 	// Settle bounds how long everything may take to come to rest.
@@ -49,6 +52,9 @@ func (c Config) Validate() error {
 	if c.Duration < time.Second || c.FaultEvery < 10*time.Millisecond || c.Settle < time.Second {
 		errs = append(errs, errors.New("a duration is too short"))
 	}
+	if c.Tenants < 1 || c.Tenants > clients {
+		errs = append(errs, fmt.Errorf("tenants are %d; use 1 to %d", c.Tenants, clients))
+	}
 	if info, err := os.Stat(c.Tools); err != nil || !info.IsDir() {
 		errs = append(errs, fmt.Errorf("there is no folder of programs at %q; `make storm` builds them", c.Tools))
 	}
@@ -67,7 +73,8 @@ type storm struct {
 	journal *journal
 	docs    *library
 	asked   *questions
-	client  *client
+	// clients are one for each tenant.
+	clients []*client
 	bad     []hostile
 	// baseline is what each process used before the storm.
 	baseline map[string]usage
@@ -98,19 +105,22 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	switch cfg.Mode {
 	case ModeServe:
-		s.shape = newServe(dir, cfg.Tools, cfg.Seed, s.models, s.found)
+		s.shape = newServe(dir, cfg, s.models, s.found)
 	default:
-		s.shape = newReplicas(dir, cfg.Tools, cfg.Seed, s.models, s.found)
+		s.shape = newReplicas(dir, cfg, s.models, s.found)
 	}
 	defer s.shape.stop()
-	s.client = newClient(0, "", s.shape, s.docs, s.found)
-	defer s.client.close()
+	defer func() {
+		for _, c := range s.clients {
+			c.close()
+		}
+	}()
 	return s.run(ctx)
 }
 
 func (s *storm) run(ctx context.Context) error {
-	fmt.Fprintf(s.cfg.Out, "storm: seed %d, mode %s, %d documents, %d chats, %s, a fault every %s\n",
-		s.cfg.Seed, s.cfg.Mode, s.cfg.Documents, s.cfg.Chats, s.cfg.Duration, s.cfg.FaultEvery)
+	fmt.Fprintf(s.cfg.Out, "storm: seed %d, mode %s, %d documents and %d chats of %d tenants, %s, a fault every %s\n",
+		s.cfg.Seed, s.cfg.Mode, s.cfg.Documents, s.cfg.Chats, s.cfg.Tenants, s.cfg.Duration, s.cfg.FaultEvery)
 	for _, phase := range []struct {
 		name string
 		do   func(context.Context) error
@@ -155,26 +165,39 @@ const (
 func (s *storm) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	for i, f := range facts() {
+	for tenant, keys := range s.shape.tenants() {
+		c := newClient(tenant, keys, s.shape, s.docs, s.found)
+		s.clients = append(s.clients, c)
+		if err := c.prepare(ctx); err != nil {
+			return err
+		}
+	}
+	for _, u := range s.shape.usage(ctx) {
+		s.baseline[u.name] = u
+	}
+	return nil
+}
+
+// prepare uploads what this tenant's questions are about, and asks a first one.
+func (c *client) prepare(ctx context.Context) error {
+	list := facts(c.tenant)
+	for i, f := range list {
 		id := fmt.Sprintf("fact-%d", i)
-		r := s.client.do(ctx, 0, "POST", "/v1/documents", map[string]any{"id": id, "collection": "facts", "title": f.place, "text": f.text()})
+		r := c.do(ctx, 0, "POST", "/v1/documents", map[string]any{"id": id, "collection": "facts", "title": f.place, "text": f.text()})
 		if !r.ok() {
 			return fmt.Errorf("upload %s: %s", id, r)
 		}
 	}
-	for i := range facts() {
-		d, err := s.client.settled(ctx, 0, fmt.Sprintf("fact-%d", i))
+	for i := range list {
+		d, err := c.settled(ctx, 0, fmt.Sprintf("fact-%d", i))
 		if err != nil || d.Status != "indexed" {
 			return fmt.Errorf("fact-%d is %+v: %w", i, d, err)
 		}
 	}
-	r := s.client.do(ctx, 0, "POST", "/v1/chat", map[string]any{"question": facts()[0].question("before"), "collections": []string{"facts"}})
+	r := c.do(ctx, 0, "POST", "/v1/chat", map[string]any{"question": list[0].question("before"), "collections": []string{"facts"}})
 	var a answer
 	if !r.ok() || r.into(&a) != nil || a.Status != "completed" || !a.Grounded {
 		return fmt.Errorf("the first question is answered with %s", r)
-	}
-	for _, u := range s.shape.usage(ctx) {
-		s.baseline[u.name] = u
 	}
 	return nil
 }
@@ -198,11 +221,11 @@ func (s *storm) blow(ctx context.Context) error {
 	for n := range clients {
 		load.Go(func() {
 			mine := numbers(n, s.cfg.Documents)
-			s.client.write(loading, s.stream(forWriters+uint64(n)), mine, s.cfg.Duration/time.Duration(len(mine)), s.bad) //nolint:gosec // small
+			s.clients[n%len(s.clients)].write(loading, s.stream(forWriters+uint64(n)), mine, s.cfg.Duration/time.Duration(len(mine)), s.bad)
 		})
 		load.Go(func() {
 			mine := numbers(n, s.cfg.Chats)
-			s.client.converse(loading, s.stream(forAskers+uint64(n)), mine, s.cfg.Duration/time.Duration(len(mine)), s.asked) //nolint:gosec // small
+			s.clients[n%len(s.clients)].converse(loading, s.stream(forAskers+uint64(n)), mine, s.cfg.Duration/time.Duration(len(mine)), s.asked)
 		})
 	}
 	load.Wait()
@@ -246,7 +269,7 @@ func (s *storm) disturb(ctx context.Context) {
 			w := s.journal.open(f.kind+" ("+f.target+")", f.kind, f.hits)
 			// What was begun is ended, also when the storm is over.
 			if err := f.run(context.WithoutCancel(ctx), own); err != nil {
-				s.found.violate(6, nil, "the fault %s of %s did not end: %v", f.kind, f.target, err)
+				s.found.violatef(6, nil, "the fault %s of %s did not end: %v", f.kind, f.target, err)
 			}
 			s.journal.close(w)
 			mu.Lock()

@@ -40,7 +40,7 @@ func (t *tape) last() int {
 	return t.events[len(t.events)-1].id
 }
 
-func (t *tape) fault(format string, args ...any) {
+func (t *tape) faultf(format string, args ...any) {
 	if t.wrong == "" {
 		t.wrong = fmt.Sprintf(format, args...)
 	}
@@ -49,35 +49,39 @@ func (t *tape) fault(format string, args ...any) {
 // take adds an event and checks that it may follow.
 func (t *tape) take(e sent) {
 	if t.ended {
-		t.fault("%s %d came after the end", e.name, e.id)
+		t.faultf("%s %d came after the end", e.name, e.id)
 	}
 	if e.id != t.last()+1 {
-		t.fault("event %d (%s) came after event %d, over %d connections", e.id, e.name, t.last(), t.breaks+1)
+		t.faultf("event %d (%s) came after event %d, over %d connections", e.id, e.name, t.last(), t.breaks+1)
 	}
 	if (e.name == "started") != (e.id == 1) {
-		t.fault("%s is event %d", e.name, e.id)
+		t.faultf("%s is event %d", e.name, e.id)
 	}
 	t.events = append(t.events, e)
 	switch e.name {
 	case "started":
-		var begun struct{ ID string }
+		var begun struct {
+			ID string `json:"id"`
+		}
 		if err := json.Unmarshal([]byte(e.data), &begun); err != nil || begun.ID == "" {
-			t.fault("the stream began with %s", e.data)
+			t.faultf("the stream began with %s", e.data)
 		}
 		t.chat = begun.ID
 	case "done":
 		t.ended = true
 		var a answer
 		if err := json.Unmarshal([]byte(e.data), &a); err != nil {
-			t.fault("the stream ended with %s: %v", e.data, err)
+			t.faultf("the stream ended with %s: %v", e.data, err)
 		}
 		t.done = &a
 		t.checkEnd(a)
 	case "error":
 		t.ended = true
-		var p struct{ Code string }
+		var p struct {
+			Code string `json:"code"`
+		}
 		if err := json.Unmarshal([]byte(e.data), &p); err != nil || p.Code == "" || p.Code == "internal" {
-			t.fault("the stream ended with %s", e.data)
+			t.faultf("the stream ended with %s", e.data)
 		}
 		t.problem = p.Code
 	}
@@ -91,18 +95,20 @@ func (t *tape) checkEnd(a answer) {
 		case "restart":
 			text.Reset()
 		case "delta":
-			var d struct{ Text string }
+			var d struct {
+				Text string `json:"text"`
+			}
 			if err := json.Unmarshal([]byte(e.data), &d); err != nil {
-				t.fault("a delta is %s", e.data)
+				t.faultf("a delta is %s", e.data)
 			}
 			text.WriteString(d.Text)
 		}
 	}
 	if a.Status == "completed" && text.String() != a.Answer {
-		t.fault("the pieces make %q, the answer is %q", text.String(), a.Answer)
+		t.faultf("the pieces make %q, the answer is %q", text.String(), a.Answer)
 	}
 	if a.ID != t.chat {
-		t.fault("the stream of %s ended with %s", t.chat, a.ID)
+		t.faultf("the stream of %s ended with %s", t.chat, a.ID)
 	}
 }
 
@@ -135,7 +141,7 @@ func (t *tape) read(body io.Reader, upTo int, look func([]byte)) {
 		case name == "id":
 			n, err := strconv.Atoi(value)
 			if err != nil {
-				t.fault("an event has the id %q", value)
+				t.faultf("an event has the id %q", value)
 			}
 			e.id = n
 		case name == "event":
@@ -162,7 +168,7 @@ func (c *client) connect(ctx context.Context, t *tape, gateway, upTo int, method
 	if err != nil {
 		return response{err: err}
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	what := method + " " + path
 	if resp.StatusCode != http.StatusOK {
 		data, err := io.ReadAll(resp.Body)

@@ -80,21 +80,27 @@ func sentence(b *strings.Builder, r *rand.Rand, word string) {
 type fact struct {
 	place string
 	year  int
+	// word is its canary.
+	word string
 }
 
+// factNumber is the number of the first document of facts.
+const factNumber = 1_000_000
+
 func (f fact) text() string {
-	return fmt.Sprintf("The lighthouse of %s was built in %d by the engineer Ottilie Brandt. It stands 41 metres tall.\n\n"+
-		"The ferry to %s leaves the harbour of Dunvik every Tuesday at seven in the morning. The crossing takes ninety minutes.\n", f.place, f.year, f.place)
+	return fmt.Sprintf("The lighthouse of %s was built in %d by the engineer Ottilie Brandt. It stands 41 metres tall (%s).\n\n"+
+		"The ferry to %s leaves the harbour of Dunvik every Tuesday at seven in the morning. The crossing takes ninety minutes.\n", f.place, f.year, f.word, f.place)
 }
 
 func (f fact) question(word string) string {
 	return fmt.Sprintf("When was the lighthouse of %s built? (%s)", f.place, word)
 }
 
-func facts() []fact {
+// facts are those of a tenant: about the same places, and other years.
+func facts(tenant int) []fact {
 	var out []fact
 	for i, place := range strings.Fields("Quellmar Streamholm Dunvik Aldersund Brackenfirth Corvane Ellisport Fennmouth") {
-		out = append(out, fact{place, 1801 + 7*i})
+		out = append(out, fact{place, 1501 + 7*i + 60*tenant, canary(tenant, factNumber+i)})
 	}
 	return out
 }

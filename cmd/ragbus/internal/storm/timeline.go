@@ -2,6 +2,7 @@ package storm
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +20,7 @@ type entry struct {
 	text string
 }
 
-func (l *timeline) add(format string, args ...any) {
+func (l *timeline) addf(format string, args ...any) {
 	e := entry{time.Now(), fmt.Sprintf(format, args...)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,11 +83,7 @@ func (j *journal) between(from, to time.Time, parts ...string) []window {
 func (j *journal) counted() map[string]int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	out := map[string]int{}
-	for k, n := range j.counts {
-		out[k] = n
-	}
-	return out
+	return maps.Clone(j.counts)
 }
 
 // violation is a promise that was not kept.
@@ -105,7 +102,7 @@ type findings struct {
 	notes      map[string]int
 }
 
-func (f *findings) violate(point int, own *timeline, format string, args ...any) {
+func (f *findings) violatef(point int, own *timeline, format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.violations = append(f.violations, violation{point, fmt.Sprintf(format, args...), own})

@@ -21,10 +21,11 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	cfg := storm.Config{Out: os.Stdout}
-	flag.Uint64Var(&cfg.Seed, "seed", uint64(time.Now().UnixNano()), "what is sent and what is disturbed") //nolint:gosec // any number will do
+	flag.Uint64Var(&cfg.Seed, "seed", uint64(time.Now().UnixNano()), "what is sent and what is disturbed")
 	flag.StringVar(&cfg.Mode, "mode", storm.ModeReplicas, "replicas or serve")
 	flag.IntVar(&cfg.Documents, "documents", 2000, "how many documents")
 	flag.IntVar(&cfg.Chats, "chats", 2000, "how many questions")
+	flag.IntVar(&cfg.Tenants, "tenants", 3, "how many tenants share them; more than one have keys")
 	flag.DurationVar(&cfg.Duration, "duration", 5*time.Minute, "how long documents and questions are sent")
 	flag.DurationVar(&cfg.FaultEvery, "fault-every", time.Second, "the pause between two faults")
 	flag.DurationVar(&cfg.Settle, "settle", 3*time.Minute, "how long everything may take to come to rest")
