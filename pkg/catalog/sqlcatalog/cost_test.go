@@ -113,7 +113,7 @@ func TestAChangeHoldsWhileOthersSearch(t *testing.T) {
 	}
 	for _, ref := range refs {
 		changes.Go(func() {
-			for range 40 {
+			for range 15 {
 				for _, acl := range [][]string{{"user:alice"}, nil} {
 					if _, err := s.Patch(t.Context(), system, ref.Document, catalog.Patch{ACL: &acl}); err != nil {
 						t.Error(err)

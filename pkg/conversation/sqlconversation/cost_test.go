@@ -110,7 +110,7 @@ func TestNobodyReadsAChatAsWaitingThatHasItsAnswer(t *testing.T) {
 	var wg sync.WaitGroup
 	for g := range 4 {
 		wg.Go(func() {
-			for i := range 100 {
+			for i := range 40 {
 				id := fmt.Sprint(g, "-", i)
 				accept(t, s, id)
 				var readers sync.WaitGroup
