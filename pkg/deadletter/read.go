@@ -2,7 +2,6 @@ package deadletter
 
 import (
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,15 +14,24 @@ import (
 
 // Stages returns the consumers whose work can be given up, in order.
 func Stages() []string {
-	var out []string
-	for _, s := range broker.NewTopology(broker.TopologyConfig{}).Streams {
-		for _, c := range s.Consumers {
-			if c.Durable != broker.ConsumerForsaken {
-				out = append(out, c.Durable)
-			}
-		}
+	return []string{broker.ConsumerRetriever, broker.ConsumerGenerator, broker.ConsumerIngestorExtract, broker.ConsumerIngestorEmbed}
+}
+
+// stageOf returns the stage that works on a kind, "" for none. A test
+// compares it with the topology.
+func stageOf(k event.Kind) string {
+	switch k {
+	case event.KindChatAsked:
+		return broker.ConsumerRetriever
+	case event.KindChatRetrieved:
+		return broker.ConsumerGenerator
+	case event.KindDocumentUploaded, event.KindDocumentDeleted, event.KindDocumentChanged:
+		return broker.ConsumerIngestorExtract
+	case event.KindChunksReady:
+		return broker.ConsumerIngestorEmbed
+	case event.KindDocumentIndexed, event.KindDocumentFailed, event.KindDocumentRemoved, event.KindChatAnswered:
 	}
-	return out
+	return ""
 }
 
 // kindsOf returns the kinds of work of a stage; "" is every stage.
@@ -32,32 +40,15 @@ func kindsOf(stage string) ([]event.Kind, error) {
 		return working(), nil
 	}
 	var out []event.Kind
-	for _, s := range broker.NewTopology(broker.TopologyConfig{}).Streams {
-		for _, c := range s.Consumers {
-			if c.Durable != stage {
-				continue
-			}
-			for _, k := range working() {
-				if c.FilterSubject == event.SubjectFilter(k) || slices.Contains(c.FilterSubjects, event.SubjectFilter(k)) {
-					out = append(out, k)
-				}
-			}
+	for _, k := range working() {
+		if stageOf(k) == stage {
+			out = append(out, k)
 		}
 	}
 	if len(out) == 0 {
 		return nil, fault.Invalidf("invalid_stage", "stage is one of %s", strings.Join(Stages(), ", ")).WithField("stage")
 	}
 	return out, nil
-}
-
-// stageOf returns the stage that works on a kind, "" for none.
-func stageOf(k event.Kind) string {
-	for _, stage := range Stages() {
-		if kinds, err := kindsOf(stage); err == nil && slices.Contains(kinds, k) {
-			return stage
-		}
-	}
-	return ""
 }
 
 // working returns the kinds that are work. Facts are told, not done.
