@@ -23,6 +23,12 @@ const LostSubject = "lost."
 // forsakenPull is how long one look for advisories waits for one.
 const forsakenPull = 20 * time.Second
 
+// removedReason is what the server says of a delivery whose message is gone:
+// its time was over (Nats-TTL), it was acknowledged just before a crash of the
+// server that only the queue remembers, or somebody purged the queue. Nobody
+// gave that work up, and there is nothing left of it to keep.
+const removedReason = "Unacknowledged message was deleted"
+
 // Forsaken buries the work that the server gave up on instead of a worker:
 // messages that reached a limit of deliveries which somebody set on their
 // consumer, and messages that another client ended. The server says so once,
@@ -138,6 +144,11 @@ func (f *Forsaken) bury(ctx context.Context, subject string, data []byte) error 
 	ended := strings.HasPrefix(subject, broker.AdvisoryTerminated)
 	if ended && strings.HasPrefix(a.Reason, buriedReason) {
 		return nil // a worker did, and wrote its letter before
+	}
+	if ended && a.Reason == removedReason {
+		f.log.InfoContext(ctx, "work that was still being done is no longer in its queue", slog.String("stream", a.Stream),
+			slog.String("consumer", a.Consumer), slog.Uint64("sequence", a.Sequence))
+		return nil
 	}
 	s := story{
 		stream: a.Stream, consumer: a.Consumer, sequence: a.Sequence, attempts: a.Deliveries, stored: a.Time, worker: f.cfg.Name,

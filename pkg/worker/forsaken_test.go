@@ -183,6 +183,34 @@ func TestWorkThatAnotherProgramEndsIsTold(t *testing.T) {
 	awaitMessages(t, b, broker.StreamAdvisories, 0)
 }
 
+// TestWorkWhoseMessageIsGoneWasNotGivenUp: its time is over, or the queue was
+// purged, while somebody had it.
+func TestWorkWhoseMessageIsGoneWasNotGivenUp(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	c, err := b.JS.Consumer(t.Context(), broker.StreamIngest, broker.ConsumerIngestorEmbed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Publisher.Publish(t.Context(), job(0)); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, c, 1, drop)
+	stream, err := b.JS.Stream(t.Context(), broker.StreamIngest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.DeleteMsg(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	awaitMessages(t, b, broker.StreamAdvisories, 1)
+	forsaken(t, b)
+	awaitMessages(t, b, broker.StreamAdvisories, 0)
+	if n := b.Messages(broker.StreamDead); n != 0 {
+		t.Errorf("%d letters of work that nobody gave up", n)
+	}
+}
+
 func TestTheWorkersOwnBurialsAreToldOnce(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t)
