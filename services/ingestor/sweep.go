@@ -172,7 +172,7 @@ func (s *Service) newChecker() *reconcile.Checker {
 	return reconcile.New(reconcile.Config{
 		Repair: true, Settling: s.cfg.Lease,
 		// What does not move is claimed, behind the fence.
-		Stuck: never, Grace: s.cfg.OrphanGrace, Now: func() time.Time { return s.now() },
+		Stuck: never, Grace: min(s.cfg.OrphanGrace, halfWritten), Now: func() time.Time { return s.now() },
 	}, reconcile.Parts{Record: s.deps.Record, Blobs: s.deps.Blobs, Index: s.deps.Index, Publish: s.deps.Publisher.Publish, Log: s.log})
 }
 

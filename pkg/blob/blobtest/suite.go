@@ -146,6 +146,7 @@ func cases() map[string]func(*testing.T, *blob.Store) {
 				wantContent(t, s, k, string(content))
 			}
 		},
+		"all blobs can be walked a page at a time": paging,
 		"a media type that is none does no harm": func(t *testing.T, s *blob.Store) {
 			for i, declared := range []string{"", "nonsense", "text/html; charset=\"", strings.Repeat("x", 1000), "a/b\r\nX: y"} {
 				k := key(t, "d", fmt.Sprint("u", i))
