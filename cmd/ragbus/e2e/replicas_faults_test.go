@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ragbus/ragbus/cmd/ragbus/internal/stack"
 	"github.com/ragbus/ragbus/pkg/broker"
 )
 
@@ -18,13 +19,13 @@ func TestReplicasOnBadDays(t *testing.T) {
 	a := newAPI(t, r.URLs()[0])
 	a.indexed("replicas-facts", facts, "collection", "replicas")
 	t.Run("two gateways are one", func(t *testing.T) { twoGateways(t, r) })
-	for _, service := range serviceNames() {
+	for _, service := range stack.Services() {
 		t.Run("killed: "+service, func(t *testing.T) { killed(t, r, service) })
 	}
 	for _, p := range []part{
 		{"vector_store", []string{broker.AccessIngestor, broker.AccessRetriever}, r.qdrant.stop, func(t *testing.T) { r.bringBack(t, r.qdrant) }, "/v1/search", map[string]any{"query": "lighthouse"}},
-		{"database", serviceNames(), func(t *testing.T) { r.postgres.Crash(t) }, func(t *testing.T) { r.postgres.Restart(t) }, "/v1/chat", map[string]any{"question": "How tall is it?", "background": true}},
-		{"broker", serviceNames(), r.nats.stop, func(t *testing.T) { r.bringBack(t, r.nats) }, "/v1/chat", map[string]any{"question": "How tall is it?", "background": true}},
+		{"database", stack.Services(), func(t *testing.T) { r.postgres.Crash(t) }, func(t *testing.T) { r.postgres.Restart(t) }, "/v1/chat", map[string]any{"question": "How tall is it?", "background": true}},
+		{"broker", stack.Services(), r.nats.stop, func(t *testing.T) { r.bringBack(t, r.nats) }, "/v1/chat", map[string]any{"question": "How tall is it?", "background": true}},
 		{"embedder", nil, r.embedder.stop, func(t *testing.T) { r.bringBack(t, r.embedder) }, "", nil},
 		{"llm", nil, r.model.stop, func(t *testing.T) { r.bringBack(t, r.model) }, "", nil},
 	} {
@@ -37,7 +38,7 @@ func TestReplicasOnBadDays(t *testing.T) {
 // pace makes the model as slow as a real one.
 func (r *replicas) pace(t *testing.T, behaviour string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, strings.TrimSuffix(r.model.probe, "/health")+"/behaviour", strings.NewReader(behaviour))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, strings.TrimSuffix(r.model.Probe, "/health")+"/behaviour", strings.NewReader(behaviour))
 	must(t, err)
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 	must(t, err)
@@ -163,7 +164,7 @@ func away(t *testing.T, r *replicas, p part) {
 	p.stop(t)
 	for _, service := range p.users {
 		for _, c := range r.services[service] {
-			eventually(t, c.name+" says that "+p.name+" is away", func() bool {
+			eventually(t, c.Name+" says that "+p.name+" is away", func() bool {
 				status, checks := c.checks(t)
 				return status == http.StatusServiceUnavailable && strings.HasPrefix(checks[p.name], "unhealthy: ")
 			})
@@ -173,7 +174,7 @@ func away(t *testing.T, r *replicas, p part) {
 		a := newAPI(t, at)
 		a.get("/livez").want(http.StatusOK)
 		eventually(t, "health tells that "+p.name+" is away", func() bool {
-			status, body := look(t.Context(), a.base+"/health")
+			status, body := stack.Look(t.Context(), a.base+"/health", "")
 			return status == http.StatusServiceUnavailable && bytes.Contains(body, []byte(`"`+p.name+`":"unhealthy: `))
 		})
 		if p.refuses == "" {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/client"
 	loading "github.com/ragbus/ragbus/cmd/ragbus/internal/load"
+	"github.com/ragbus/ragbus/cmd/ragbus/internal/stack"
 )
 
 // measureVariable asks for figures instead of a verdict: docs/performance.md
@@ -65,9 +66,9 @@ func TestReplicasAreMeasured(t *testing.T) {
 		after := r.processorTime(t)
 		var spent []string
 		total := time.Duration(0)
-		for _, name := range append(serviceNames(), partNames()...) {
+		for _, name := range append(stack.Services(), partNames()...) {
 			used := after[name] - before[name]
-			if slices.Contains(serviceNames(), name) {
+			if slices.Contains(stack.Services(), name) {
 				total += used
 			}
 			spent = append(spent, fmt.Sprintf("%s %.2f", name, used.Seconds()*1000/float64(way.questions)))
@@ -97,7 +98,7 @@ func (r *replicas) processorTime(t *testing.T) map[string]time.Duration {
 		}
 	}
 	for _, c := range []*child{r.nats, r.qdrant, r.model, r.embedder} {
-		used[c.name] = c.processorTime(t)
+		used[c.Name] = c.processorTime(t)
 	}
 	return used
 }
@@ -106,7 +107,7 @@ func (r *replicas) processorTime(t *testing.T) map[string]time.Duration {
 // fields 14 and 15, in ticks of 10 ms).
 func (c *child) processorTime(t *testing.T) time.Duration {
 	t.Helper()
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.PID()))
 	must(t, err)
 	_, rest, _ := strings.Cut(string(data), ") ")
 	fields := strings.Fields(rest)
