@@ -81,26 +81,26 @@ func New(js jetstream.JetStream, cfg Config) (*Lease, error) {
 // another replica need not wait, and is run again when the lease can be had
 // again. While the bucket is away there is no job. Run returns nil.
 func (l *Lease) Run(ctx context.Context, job func(ctx context.Context, number int64)) error {
-	for ctx.Err() == nil {
+	for {
 		ttl, err := l.once(ctx, job)
-		if ctx.Err() != nil {
-			break
-		}
 		l.tell(ctx, err)
 		// At random, so that replicas do not ask all at once.
 		pause := time.NewTimer(ttl/renewals + rand.N(max(ttl/renewals, 1))) //nolint:gosec // jitter is no secret
 		select {
 		case <-ctx.Done():
 			pause.Stop()
+			return nil
 		case <-pause.C:
 		}
 	}
-	return nil
 }
 
 // tell logs that the lease cannot be had, or can again, each once.
 func (l *Lease) tell(ctx context.Context, err error) {
 	lost := err != nil && !errors.Is(err, errTaken)
+	if ctx.Err() != nil {
+		return
+	}
 	switch {
 	case lost && !l.silent:
 		l.cfg.Log.WarnContext(ctx, "the job waits: its lease cannot be had", "job", l.cfg.Job, "error", err)

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ragbus/ragbus/pkg/catalog"
@@ -194,7 +193,7 @@ func (c *Checker) allMessages(ctx context.Context, queue jetstream.Stream, r *Re
 // concerns returns the document that work in the queue is for. What brings a
 // document, or cannot be read, concerns none: its worker says what it is.
 func concerns(m *jetstream.RawStreamMsg) (tenant, id string, ok bool) {
-	e, err := event.Decode(event.Message{Subject: m.Subject, Header: nats.Header(m.Header), Data: m.Data})
+	e, err := event.Decode(event.Message{Subject: m.Subject, Header: m.Header, Data: m.Data})
 	if err != nil {
 		return "", "", false
 	}

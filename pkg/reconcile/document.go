@@ -29,7 +29,7 @@ type finding struct {
 	hint string
 }
 
-func (f *finding) add(kind Kind, format string, args ...any) {
+func (f *finding) addf(kind Kind, format string, args ...any) {
 	f.differences = append(f.differences, Difference{Kind: kind, Tenant: f.doc.Tenant, Document: f.doc.ID, What: fmt.Sprintf(format, args...)})
 }
 
@@ -130,7 +130,7 @@ func (c *Checker) compareMoving(f *finding) {
 	if f.held.MovedAt.IsZero() || rest < c.cfg.Stuck {
 		return
 	}
-	f.add(Stuck, "%s, has not moved for %s", f.doc.Status, rest.Round(time.Second))
+	f.addf(Stuck, "%s, has not moved for %s", f.doc.Status, rest.Round(time.Second))
 	f.mend = func(ctx context.Context) (string, error) {
 		n, err := c.emit(ctx, f.doc)
 		if err != nil {
@@ -144,32 +144,32 @@ func (c *Checker) compareIndexed(ctx context.Context, f *finding) error {
 	doc, state := f.doc, f.state
 	live, others := state.Points[doc.LiveVersion], otherPoints(state, doc.LiveVersion)
 	if f.held.LiveChunks < doc.Chunks {
-		f.add(ChunksMissing, "%d of %d texts are stored", f.held.LiveChunks, doc.Chunks)
+		f.addf(ChunksMissing, "%d of %d texts are stored", f.held.LiveChunks, doc.Chunks)
 	}
 	if live < doc.Chunks {
-		f.add(PointsMissing, "%d of %d points", live, doc.Chunks)
+		f.addf(PointsMissing, "%d of %d points", live, doc.Chunks)
 	}
 	if live > doc.Chunks {
-		f.add(PointsSurplus, "%d points of %d chunks", live, doc.Chunks)
+		f.addf(PointsSurplus, "%d points of %d chunks", live, doc.Chunks)
 	}
 	if others > 0 {
-		f.add(PointsSurplus, "%d points of other versions", others)
+		f.addf(PointsSurplus, "%d points of other versions", others)
 	}
 	if state.Live != doc.LiveVersion {
-		f.add(OtherVersion, "searches see %s, the record has %s", short(state.Live), short(doc.LiveVersion))
+		f.addf(OtherVersion, "searches see %s, the record has %s", short(state.Live), short(doc.LiveVersion))
 	}
 	if newest := max(state.Generation, state.Deleted); newest > doc.Generation {
-		f.add(IndexAhead, "the index is at generation %d, the record at %d", newest, doc.Generation)
+		f.addf(IndexAhead, "the index is at generation %d, the record at %d", newest, doc.Generation)
 	}
 	if state.Live == doc.LiveVersion && !sameAttributes(state, doc) {
-		f.add(AttributesStale, "acl or metadata of before")
+		f.addf(AttributesStale, "acl or metadata of before")
 	}
 	bytes, err := c.has(ctx, f.held.BlobKey)
 	if err != nil {
 		return err
 	}
 	if !bytes {
-		f.add(BytesMissing, "%d bytes", doc.Bytes)
+		f.addf(BytesMissing, "%d bytes", doc.Bytes)
 	}
 	c.decideIndexed(f, live, bytes)
 	return nil
@@ -224,20 +224,20 @@ func (c *Checker) compareFailed(f *finding) {
 	doc, state := f.doc, f.state
 	f.hint = "upload the document again, or fill the index anew (ragbus reindex)"
 	if doc.LiveVersion != "" && state.Points[doc.LiveVersion] < f.held.LiveChunks {
-		f.add(PointsMissing, "%d of %d points of the live version; its successor failed", state.Points[doc.LiveVersion], f.held.LiveChunks)
+		f.addf(PointsMissing, "%d of %d points of the live version; its successor failed", state.Points[doc.LiveVersion], f.held.LiveChunks)
 	}
 	if doc.LiveVersion != "" && state.Live != doc.LiveVersion {
-		f.add(OtherVersion, "searches see %s, the record has %s; its successor failed", short(state.Live), short(doc.LiveVersion))
+		f.addf(OtherVersion, "searches see %s, the record has %s; its successor failed", short(state.Live), short(doc.LiveVersion))
 	}
 	if f.has(PointsMissing, OtherVersion) {
 		return
 	}
 	if others := otherPoints(state, doc.LiveVersion); others > 0 {
-		f.add(PointsSurplus, "%d points of a version that failed", others)
+		f.addf(PointsSurplus, "%d points of a version that failed", others)
 		f.mend = func(ctx context.Context) (string, error) { return "they were removed", c.dropDark(ctx, doc) }
 	}
 	if newest := max(state.Generation, state.Deleted); newest > doc.Generation {
-		f.add(IndexAhead, "the index is at generation %d, the record at %d", newest, doc.Generation)
+		f.addf(IndexAhead, "the index is at generation %d, the record at %d", newest, doc.Generation)
 		f.mend = func(ctx context.Context) (string, error) {
 			next, err := c.parts.Record.Reopen(ctx, RefOf(doc), newest)
 			if err != nil {
@@ -260,10 +260,10 @@ func (c *Checker) dropDark(ctx context.Context, doc corpus.Document) error {
 
 func (c *Checker) compareDeleted(f *finding) {
 	if n := otherPoints(f.state, ""); n > 0 {
-		f.add(PointsSurplus, "%d points of a document that is deleted", n)
+		f.addf(PointsSurplus, "%d points of a document that is deleted", n)
 	}
 	if newest := max(f.state.Generation, f.state.Deleted); newest > f.doc.Generation {
-		f.add(IndexAhead, "the index is at generation %d, the record at %d", newest, f.doc.Generation)
+		f.addf(IndexAhead, "the index is at generation %d, the record at %d", newest, f.doc.Generation)
 	}
 	f.mend = func(ctx context.Context) (string, error) { return c.reopen(ctx, f) }
 }
@@ -297,7 +297,7 @@ func (c *Checker) compareBytes(ctx context.Context, f *finding) error {
 	if len(f.differences) == 0 {
 		before = nil
 	}
-	f.add(BytesSurplus, "%d uploads that it no longer needs", left)
+	f.addf(BytesSurplus, "%d uploads that it no longer needs", left)
 	f.mend = func(ctx context.Context) (string, error) {
 		for _, key := range keys {
 			if err := c.parts.Blobs.Delete(ctx, key); err != nil {

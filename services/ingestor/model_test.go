@@ -27,16 +27,14 @@ type message struct {
 
 // life is what should become of one document: the state machine of the
 // record, what the index has of it, and what is in the queue.
-type life struct {
+type life struct { //nolint:recvcheck // changed by pointer, compared by value
 	generation int64
 	status     corpus.Status
 	// content is what was uploaded last, live what the record calls live; 0 is none.
 	content, live int
 	crew          bool
 	unconfirmed   bool
-	// known says that the index has heard of the document; shown and shownCrew
-	// are what searches see.
-	known     bool
+	// shown and shownCrew are what searches see.
 	shown     int
 	shownCrew bool
 	queue     []message
@@ -193,8 +191,8 @@ func (l life) after(m move) (next life, ok bool) {
 	return l, true
 }
 
-// real is one document in real stores, whose queue the test holds.
-type real struct {
+// actual is one document in real stores, whose queue the test holds.
+type actual struct {
 	*stack
 	fence catalog.Fence
 	queue []event.Event
@@ -203,7 +201,9 @@ type real struct {
 
 const subject = "d"
 
-func contentOf(version int) string { return strings.Repeat(fmt.Sprintf("version %d of the herring. ", version), 3) }
+func contentOf(version int) string {
+	return strings.Repeat(fmt.Sprintf("version %d of the herring. ", version), 3)
+}
 
 func hashOf(version int) string {
 	if version == 0 {
@@ -213,7 +213,7 @@ func hashOf(version int) string {
 }
 
 // clear forgets the document, in the record and in the index.
-func (r *real) clear(t *testing.T) {
+func (r *actual) clear(t *testing.T) {
 	t.Helper()
 	check(t, r.db.AllTenants().Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
 		for _, table := range []string{"document_principals", "documents", "document_blobs", "chunks", "batches", "vectors", "vector_uses", "attribute_changes"} {
@@ -227,11 +227,11 @@ func (r *real) clear(t *testing.T) {
 	r.queue, r.first = nil, nil
 }
 
-func (r *real) push(data event.Payload) {
+func (r *actual) push(data event.Payload) {
 	r.queue = append(r.queue, event.New(corpus.DefaultTenant, time.Now(), data))
 }
 
-func (r *real) upload(t *testing.T, version int) {
+func (r *actual) upload(t *testing.T, version int) {
 	t.Helper()
 	doc, outcome, err := r.catalog.Accept(t.Context(), catalog.Upload{
 		Tenant: corpus.DefaultTenant, ID: subject, Collection: corpus.DefaultCollection, Filename: "d.txt",
@@ -248,7 +248,7 @@ func (r *real) upload(t *testing.T, version int) {
 }
 
 // ask does what a request does, of which a missing document is an answer.
-func (r *real) ask(t *testing.T, m move) {
+func (r *actual) ask(t *testing.T, m move) {
 	t.Helper()
 	doc, err := r.catalog.Document(t.Context(), corpus.DefaultTenant, subject)
 	if ignoreMissing(err) != nil {
@@ -274,7 +274,7 @@ func (r *real) ask(t *testing.T, m move) {
 }
 
 // work runs the handler of an event, and the steps of one that reads bytes.
-func (r *real) work(t *testing.T, e event.Event) {
+func (r *actual) work(t *testing.T, e event.Event) {
 	t.Helper()
 	if r.first == nil {
 		r.first = &e
@@ -302,7 +302,7 @@ func (r *real) work(t *testing.T, e event.Event) {
 }
 
 // extracted is the handler of uploads without the child process that reads.
-func (r *real) extracted(t *testing.T, ref catalog.Ref) ([]event.Event, error) {
+func (r *actual) extracted(t *testing.T, ref catalog.Ref) ([]event.Event, error) {
 	t.Helper()
 	doc, _, err := r.catalog.Begin(t.Context(), ref)
 	if errors.Is(err, catalog.ErrStale) {
@@ -316,7 +316,7 @@ func (r *real) extracted(t *testing.T, ref catalog.Ref) ([]event.Event, error) {
 }
 
 // swept emits what a sweep does and returns the kinds.
-func (r *real) swept(t *testing.T) []event.Kind {
+func (r *actual) swept(t *testing.T) []event.Kind {
 	t.Helper()
 	var kinds []event.Kind
 	always := time.Now().Add(time.Hour)
@@ -338,7 +338,7 @@ func (r *real) swept(t *testing.T) []event.Kind {
 	return kinds
 }
 
-func (r *real) do(t *testing.T, m move) {
+func (r *actual) do(t *testing.T, m move) {
 	t.Helper()
 	switch m {
 	case uploadOne:
@@ -365,7 +365,7 @@ func (r *real) do(t *testing.T, m move) {
 }
 
 // seen is the real document in the words of the model, but for what is first.
-func (r *real) seen(t *testing.T) life {
+func (r *actual) seen(t *testing.T) life {
 	t.Helper()
 	var l life
 	doc, err := r.catalog.Document(t.Context(), corpus.DefaultTenant, subject)
@@ -415,7 +415,7 @@ func (l life) comparable() string {
 }
 
 // settle sweeps and delivers until nothing is left to do.
-func (r *real) settle(t *testing.T) {
+func (r *actual) settle(t *testing.T) {
 	t.Helper()
 	for range 10 {
 		if len(r.queue) == 0 && len(r.swept(t)) == 0 {
@@ -443,7 +443,7 @@ func TestEveryOrderOfEventsAgreesWithTheModel(t *testing.T) {
 		depth = n
 	}
 	s := prepare(t, scriptembed.Config{})
-	r := &real{stack: s, fence: s.fence(t)}
+	r := &actual{stack: s, fence: s.fence(t)}
 	type node struct {
 		life life
 		path []move
@@ -486,7 +486,7 @@ func TestEveryOrderOfEventsAgreesWithTheModel(t *testing.T) {
 
 // comesToRest checks what is promised: an accepted document ends indexed, whole
 // and visible as its row says, a deleted one leaves nothing.
-func (r *real) comesToRest(t *testing.T, from life) {
+func (r *actual) comesToRest(t *testing.T, from life) {
 	t.Helper()
 	if kinds := r.swept(t); !slices.Equal(kinds, from.outstanding()) {
 		t.Errorf("a sweep emits %v, want %v", kinds, from.outstanding())

@@ -103,7 +103,7 @@ type damage struct {
 	gone bool
 }
 
-func damages() []damage { //nolint:funlen // a list
+func damages() []damage {
 	return []damage{
 		{name: "all points are lost", want: []reconcile.Kind{reconcile.OtherVersion, reconcile.PointsMissing}, do: func(t *testing.T, s *stack) {
 			t.Helper()

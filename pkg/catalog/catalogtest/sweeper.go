@@ -128,7 +128,7 @@ func sweeperCases() map[string]func(*testing.T, *fixture) {
 			if err != nil || len(first) != 2 || time.Since(first[0]) > time.Minute {
 				t.Fatalf("%v, %v", first, err)
 			}
-			later()
+			_ = later()
 			again, err := f.Suspect(t.Context(), fence, catalog.OrphanBlob, blobs[:1], blobs[1:])
 			if err != nil || !again[0].Equal(first[0]) {
 				t.Errorf("seen again: since %v, not %v; %v", again, first[0], err)
