@@ -238,10 +238,26 @@ func (r *replicas) restartNATS(kill bool) func(context.Context, *rand.Rand) erro
 func (r *replicas) restartPostgres(ctx context.Context, rnd *rand.Rand) error {
 	away := time.Duration(rnd.IntN(2000)) * time.Millisecond
 	if err := r.postgres.Halt(ctx); err != nil {
-		return err
+		return errors.Join(err, r.resumePostgres(ctx))
 	}
 	pause(ctx, away)
-	return r.postgres.Resume(context.WithoutCancel(ctx))
+	return r.resumePostgres(ctx)
+}
+
+// resumePostgres starts the database again, as often as it takes: what was
+// its port may for a moment be that of somebody's outgoing connection.
+func (r *replicas) resumePostgres(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bringBackTime)
+	defer cancel()
+	for {
+		err := r.postgres.Resume(ctx)
+		if err == nil {
+			return nil
+		}
+		if !pause(ctx, 500*time.Millisecond) {
+			return err
+		}
+	}
 }
 
 func (r *replicas) heal(ctx context.Context) error {
