@@ -3,7 +3,7 @@
 #
 #   docker build --build-arg SERVICE=gateway --build-arg VERSION=0.1.0 -t ghcr.io/ragbus/gateway:0.1.0 .
 #
-# SERVICE is gateway, retriever, generator or ingestor. The build reads Go
+# SERVICE is gateway, retriever, generator, ingestor, or ragbus for the command line. The build reads Go
 # modules and nothing else from the network. `make image-check` runs the same
 # steps without a container runtime.
 ARG GO_VERSION=1.26.8

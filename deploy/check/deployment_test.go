@@ -17,6 +17,9 @@ import (
 	"github.com/ragbus/ragbus/pkg/worker"
 )
 
+// standIn stands for a secret, long enough for any of them.
+const standIn = "stand-in-of-a-secret-0123456789-0123456789"
+
 // settle is what a process needs after its grace to close what it has open.
 const settle = 15 * time.Second
 
@@ -40,7 +43,7 @@ func environment(t *testing.T, r rendered, service string) map[string]string {
 		}
 		env[e.Name] = e.Value
 		if e.ValueFrom != nil {
-			env[e.Name] = "stand-in"
+			env[e.Name] = standIn
 		}
 	}
 	return env
@@ -61,7 +64,7 @@ func container(t *testing.T, r rendered, service string) corev1.Container {
 func secrets() []string {
 	return []string{
 		"RAGBUS_DATABASE_URL", "RAGBUS_QDRANT_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "COHERE_API_KEY",
-		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "RAGBUS_BUS_SECRET",
 	}
 }
 
@@ -115,14 +118,14 @@ func TestTheProgramsKnowTheirSettings(t *testing.T) {
 			path := program(t, s)
 			for _, dir := range overlays() {
 				env := environment(t, render(t, dir), s)
-				env["RAGBUS_DATABASE_URL"] = "postgres://ragbus:stand-in@db:5432/ragbus"
+				env["RAGBUS_DATABASE_URL"] = "postgres://ragbus:" + standIn + "@db:5432/ragbus"
 				complaint := start(t, path, env)
 				for _, line := range strings.Split(strings.TrimSpace(complaint), "\n")[1:] {
 					if !strings.Contains(line, "RAGBUS_DEPLOYCHECK") {
 						t.Errorf("%s: %s", dir, line)
 					}
 				}
-				if !strings.Contains(complaint, "RAGBUS_DEPLOYCHECK") || strings.Contains(complaint, "stand-in") {
+				if !strings.Contains(complaint, "RAGBUS_DEPLOYCHECK") || strings.Contains(complaint, standIn) {
 					t.Errorf("%s: it says %q", dir, complaint)
 				}
 				for name := range env {
