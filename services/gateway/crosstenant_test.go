@@ -65,7 +65,7 @@ func (s *stack) own(g *server, k access.Key) victim {
 
 // everybodys returns every answer's text: what the question was, as a scripted model would say it.
 func everybodys(w *work) {
-	complete("The answer to "+w.ask.Question+" [1].")(w)
+	complete("The answer to " + w.ask.Question + " [1].")(w)
 }
 
 // sample is what is sent to a route beside the id in its path.

@@ -11,6 +11,8 @@ import (
 
 // refusal is written to a connection that is one too many.
 const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\nConnection: close\r\n" +
+	"X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-store\r\n" +
+	"Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\nCross-Origin-Resource-Policy: same-origin\r\n" +
 	"Content-Length: 181\r\n\r\n" +
 	`{"type":"urn:ragbus:problem:too_many_connections","title":"Service Unavailable","status":503,` +
 	`"detail":"the server has too many connections; try again","code":"too_many_connections"}`

@@ -131,8 +131,13 @@ func (r *request) fail(err error) {
 		level = slog.LevelWarn
 		r.span.SetStatus(codes.Error, p.Code)
 	}
-	r.s.log.LogAttrs(r.ctx, level, "request failed", slog.String("request_id", r.id), slog.String("code", p.Code),
-		slog.String("class", fault.Of(err).String()), slog.Any("error", err))
+	attrs := []slog.Attr{slog.String("request_id", r.id), slog.String("code", p.Code), slog.String("class", fault.Of(err).String())}
+	if p.Status >= http.StatusInternalServerError {
+		// What is wrong with a request is told to its sender, often in words of
+		// the request; those may be a secret in the wrong place, so the log has the code alone.
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	r.s.log.LogAttrs(r.ctx, level, "request failed", attrs...)
 	p.write(r.c.Context())
 }
 
