@@ -2,15 +2,11 @@ package e2e
 
 import (
 	"context"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
-	"time"
+
+	"github.com/ragbus/ragbus/cmd/ragbus/internal/stack"
 )
 
 // toolsVariable names the folder of the programs that the tests of many
@@ -36,87 +32,37 @@ func tool(t testing.TB, name string) string {
 }
 
 // child is a program that is started, stopped, killed and started again.
-type child struct {
-	name string
-	path string
-	args []string
-	vars []string
-	// probe is a URL that answers 200 when the program is ready, or a TCP
-	// address that accepts connections then.
-	probe string
-	log   tail
-
-	cmd   *exec.Cmd
-	ended chan struct{}
-	err   error
-}
+type child struct{ *stack.Child }
 
 // launch starts the program. Nothing is waited for.
 func (c *child) launch(t testing.TB) {
 	t.Helper()
-	c.cmd = exec.Command(c.path, c.args...)
-	c.cmd.Env = environment(c.vars...)
-	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
-	c.cmd.WaitDelay = 5 * time.Second
-	dieWithUs(c.cmd)
-	must(t, c.cmd.Start())
-	ended := make(chan struct{})
-	c.ended = ended
-	cmd := c.cmd
-	go func() {
-		defer close(ended)
-		c.err = cmd.Wait()
-	}()
+	must(t, c.Launch())
 }
 
 // ready waits until the program answers.
 func (c *child) ready(t *testing.T) {
 	t.Helper()
-	eventually(t, c.name+" is ready", func() bool {
-		select {
-		case <-c.ended:
-			t.Fatalf("%s ended: %v\n%s", c.name, c.err, &c.log)
-		default:
-		}
-		return c.answers(t.Context())
-	})
-}
-
-func (c *child) answers(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if !strings.HasPrefix(c.probe, "http") {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.probe)
-		return err == nil && conn.Close() == nil
-	}
-	status, _ := look(ctx, c.probe)
-	return status == http.StatusOK
+	must(t, c.Ready(ctx))
 }
 
 // kill ends the program at once, as a crash of its machine does.
-func (c *child) kill() {
-	if c.cmd != nil {
-		_ = c.cmd.Process.Kill()
-		<-c.ended
-	}
-}
+func (c *child) kill() { c.Kill() }
 
 // stop asks the program to end, and waits until it has.
 func (c *child) stop(t *testing.T) {
 	t.Helper()
-	must(t, c.cmd.Process.Signal(syscall.SIGTERM))
-	select {
-	case <-c.ended:
-	case <-time.After(patience):
-		t.Fatalf("%s goes on after SIGTERM\n%s", c.name, &c.log)
-	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	must(t, c.Stop(ctx))
 }
 
 // freeAddress returns an address on the loopback that nobody listens on.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	at, err := stack.FreeAddress(t.Context())
 	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return at
 }

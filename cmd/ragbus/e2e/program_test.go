@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ragbus/ragbus/cmd/ragbus/internal/stack"
 )
 
 // process is the built binary, serving.
@@ -32,15 +34,6 @@ type process struct {
 	err   error
 }
 
-// environment is what a program started by a test inherits: nothing of ours.
-func environment(vars ...string) []string {
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
-	for i := 0; i+1 < len(vars); i += 2 {
-		env = append(env, vars[i]+"="+vars[i+1])
-	}
-	return env
-}
-
 // listening is what the program prints when it is ready.
 var listening = regexp.MustCompile(`Ragbus listens on (http://[^ ]+) `)
 
@@ -51,7 +44,7 @@ func serve(t *testing.T, dir string, args []string, vars ...string) *process {
 	p := &process{t: t, dir: dir, log: &tail{}, ended: make(chan struct{})}
 	p.cmd = exec.Command(binary(t), append([]string{"serve"}, args...)...)
 	p.cmd.Dir = filepath.Dir(dir)
-	p.cmd.Env = environment(append([]string{"RAGBUS_DATA_DIR", dir, "RAGBUS_HTTP_ADDR", "127.0.0.1:0", "RAGBUS_LOG_LEVEL", "warn"}, vars...)...)
+	p.cmd.Env = stack.Environment(append([]string{"RAGBUS_DATA_DIR", dir, "RAGBUS_HTTP_ADDR", "127.0.0.1:0", "RAGBUS_LOG_LEVEL", "warn"}, vars...)...)
 	p.cmd.Stderr = p.log
 	stdout, err := p.cmd.StdoutPipe()
 	must(t, err)
@@ -128,7 +121,7 @@ func execute(t *testing.T, path, dir string, args []string, vars ...string) (out
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	var o, e strings.Builder
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, environment(vars...), &o, &e
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, stack.Environment(vars...), &o, &e
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -146,7 +139,7 @@ func shell(t *testing.T, dir, line string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", "set -e -o pipefail\n"+line)
-	cmd.Dir, cmd.Env = dir, environment()
+	cmd.Dir, cmd.Env = dir, stack.Environment()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s\n%v\n%s", line, err, out)

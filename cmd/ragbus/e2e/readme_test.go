@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/ragbus/ragbus/cmd/ragbus/internal/stack"
 )
 
 // readmeAddr is where README's commands look for the server.
@@ -78,7 +80,7 @@ func TestREADME(t *testing.T) {
 		script = strings.ReplaceAll(script, "./bin/ragbus ", "./bin/ragbus --server "+p.url+" ")
 	}
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
-	cmd.Dir, cmd.Env = dir, environment()
+	cmd.Dir, cmd.Env = dir, stack.Environment()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("README's commands: %v\n%s\n---\n%s", err, script, out)

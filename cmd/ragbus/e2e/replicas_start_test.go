@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ragbus/ragbus/cmd/ragbus/internal/stack"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/sqldb/postgrestest"
 )
@@ -38,7 +39,7 @@ func refusedStarts(t *testing.T, r *replicas) {
 					t.Errorf("the message does not hold %q", want)
 				}
 			}
-			for _, secret := range []string{wrong, password, qdrantKey, modelKey} {
+			for _, secret := range []string{wrong, stack.Password, stack.QdrantKey, stack.ModelKey} {
 				if strings.Contains(errs, secret) {
 					t.Errorf("the message holds the secret %q", secret)
 				}
@@ -71,14 +72,14 @@ func badStarts(r *replicas, nobody, wrong string) map[string]badStart {
 	}
 	at, name := databaseOf(r.database)
 	return map[string]badStart{
-		"a wrong password of NATS": {
+		"a wrong stack.Password of NATS": {
 			broker.AccessGateway,
-			[]string{"RAGBUS_NATS_URL", "nats://gateway:" + wrong + "@" + r.nats.probe},
+			[]string{"RAGBUS_NATS_URL", "nats://gateway:" + wrong + "@" + r.nats.Probe},
 			[]string{"RAGBUS_NATS_URL", "Authorization"},
 		},
 		"no NATS there": {
 			broker.AccessGenerator,
-			[]string{"RAGBUS_NATS_URL", "nats://generator:" + password + "@" + nobody},
+			[]string{"RAGBUS_NATS_URL", "nats://generator:" + stack.Password + "@" + nobody},
 			[]string{"RAGBUS_NATS_URL"},
 		},
 		"a user of NATS without a permission": {
@@ -101,7 +102,7 @@ func badStarts(r *replicas, nobody, wrong string) map[string]badStart {
 			[]string{"RAGBUS_TOPOLOGY_MODE", "apply"},
 			[]string{"RAGBUS_NATS_URL", "may not publish to $JS.API.STREAM.CREATE", "ragbus topology apply", "RAGBUS_TOPOLOGY_MODE=verify"},
 		},
-		"a wrong password of Postgres": {
+		"a wrong stack.Password of Postgres": {
 			broker.AccessGateway,
 			[]string{"RAGBUS_DATABASE_URL", database(wrong, at, name)},
 			[]string{"RAGBUS_DATABASE_URL", "password"},
@@ -128,7 +129,7 @@ func badStarts(r *replicas, nobody, wrong string) map[string]badStart {
 		},
 		"an expired key of the model": {
 			broker.AccessGenerator,
-			append(r.withModel(), "ANTHROPIC_API_KEY", wrong),
+			append(r.parts(true).Settings(broker.AccessGenerator), "ANTHROPIC_API_KEY", wrong),
 			[]string{"ANTHROPIC_API_KEY", "refuses the key", "expired"},
 		},
 		"no such object store": {

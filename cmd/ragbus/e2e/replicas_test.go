@@ -4,19 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/ragbus/ragbus/cmd/ragbus/internal/stack"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/sqldb/postgrestest"
 )
@@ -36,16 +32,7 @@ type replicas struct {
 	services map[string][]*child
 }
 
-// bucket is the object store of documents' bytes.
-const bucket = "ragbus-documents"
-
-const (
-	adminName     = "admin"
-	password      = "e2e-password"
-	modelKey      = "e2e-model-key"
-	qdrantKey     = "e2e-qdrant-key"
-	serviceCopies = 2
-)
+const serviceCopies = 2
 
 // startReplicas starts everything and ends it with the test.
 func startReplicas(t *testing.T, vars ...string) *replicas {
@@ -65,8 +52,8 @@ func startReplicas(t *testing.T, vars ...string) *replicas {
 		}
 		if t.Failed() {
 			for _, c := range all {
-				if text := c.log.String(); text != "" {
-					t.Logf("the end of the log of %s:\n%s", c.name, text)
+				if text := c.Log.String(); text != "" {
+					t.Logf("the end of the log of %s:\n%s", c.Name, text)
 				}
 			}
 		}
@@ -87,30 +74,17 @@ func (r *replicas) describeParts(t *testing.T) {
 	at := freeAddress(t)
 	conf := filepath.Join(r.dir, "nats.conf")
 	users := append(broker.Accesses(), silenced())
-	must(t, os.WriteFile(conf, []byte(natsConfig(at, filepath.Join(r.dir, "nats"), users)), 0o600))
-	r.nats = &child{name: "nats-server", path: tool(t, "nats-server"), args: []string{"-c", conf}, probe: at}
+	must(t, os.WriteFile(conf, []byte(stack.NATSConfig(at, filepath.Join(r.dir, "nats"), users)), 0o600))
+	r.nats = &child{&stack.Child{Name: "nats-server", Path: tool(t, "nats-server"), Args: []string{"-c", conf}, Probe: at}}
 	at = freeAddress(t)
-	r.qdrant = &child{
-		name: "qdrant-standin", path: tool(t, "qdrant-standin"), args: []string{"-listen", at, "-journal", filepath.Join(r.dir, "qdrant.journal")},
-		vars: []string{"QDRANT_API_KEY", qdrantKey}, probe: at,
-	}
+	r.qdrant = &child{&stack.Child{
+		Name: "qdrant-standin", Path: tool(t, "qdrant-standin"), Args: []string{"-listen", at, "-journal", filepath.Join(r.dir, "qdrant.journal")},
+		Vars: []string{"QDRANT_API_KEY", stack.QdrantKey}, Probe: at,
+	}}
 	at = freeAddress(t)
-	r.model = &child{name: "modelserver", path: tool(t, "modelserver"), args: []string{"-addr", at, "-key", modelKey}, probe: "http://" + at + "/health"}
+	r.model = &child{&stack.Child{Name: "modelserver", Path: tool(t, "modelserver"), Args: []string{"-addr", at, "-key", stack.ModelKey}, Probe: "http://" + at + "/health"}}
 	at = freeAddress(t)
-	r.embedder = &child{name: "embedserver", path: tool(t, "embedserver"), args: []string{"-addr", at, "-key", modelKey}, probe: "http://" + at + "/health"}
-}
-
-// natsConfig is what an operator writes: a user for each service with what it
-// is allowed, and one that makes the streams.
-func natsConfig(at, dir string, services []broker.Access) string {
-	var users strings.Builder
-	for _, a := range services {
-		if a.Name == broker.AccessGateway || a.Name == broker.AccessIngestor {
-			a = a.WithObjectStore(bucket, false)
-		}
-		users.WriteString(a.User(strconv.Quote(password)))
-	}
-	return fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\nauthorization {\n  users: [\n{ user: %q, password: %q }\n%s  ]\n}\n", at, dir, adminName, password, &users)
+	r.embedder = &child{&stack.Child{Name: "embedserver", Path: tool(t, "embedserver"), Args: []string{"-addr", at, "-key", stack.ModelKey}, Probe: "http://" + at + "/health"}}
 }
 
 // silenced is the access of a generator whose operator forgot that it answers.
@@ -122,71 +96,35 @@ func silenced() broker.Access {
 }
 
 // natsURL is the broker's for one user.
-func (r *replicas) natsURL(user string) string {
-	return (&url.URL{Scheme: "nats", User: url.UserPassword(user, password), Host: r.nats.probe}).String()
-}
+func (r *replicas) natsURL(user string) string { return stack.NATSURL(r.nats.Probe, user) }
 
-// shared are the settings that describe the streams; they must be the same everywhere.
-func shared() []string {
-	// Questions that were accepted outlive the broker; the work of one who died is given to another soon.
-	return []string{"RAGBUS_CHAT_STORAGE", "file", "RAGBUS_ACK_WAIT", "2s"}
+// parts are where services find what they share.
+func (r *replicas) parts(written bool) stack.Parts {
+	at := func(c *child) string { return strings.TrimSuffix(strings.TrimPrefix(c.Probe, "http://"), "/health") }
+	return stack.Parts{
+		NATS: r.nats.Probe, Database: r.database, Qdrant: r.qdrant.Probe, Model: at(r.model), Embedder: at(r.embedder), Inbox: r.inbox, Written: written,
+	}
 }
 
 // settings are those of one service, without what is its replica's own.
-func (r *replicas) settings(service string) []string {
-	vars := append(shared(),
-		"RAGBUS_NATS_URL", r.natsURL(service), "RAGBUS_TOPOLOGY_MODE", "verify", "RAGBUS_LOG_LEVEL", "warn", "RAGBUS_LOG_FORMAT", "text",
-		"RAGBUS_DATABASE_URL", r.database)
-	blobs := []string{"RAGBUS_BLOB_URL", "nats://" + bucket + "?create=false"}
-	vectors := []string{"RAGBUS_VECTOR_URL", "qdrant://" + r.qdrant.probe, "RAGBUS_QDRANT_API_KEY", qdrantKey}
-	embedder := []string{
-		"RAGBUS_EMBEDDER", "openai", "RAGBUS_EMBEDDER_DIMENSIONS", "384", "RAGBUS_OPENAI_BASE_URL", strings.TrimSuffix(r.embedder.probe, "/health") + "/v1/", "OPENAI_API_KEY", modelKey,
-		"RAGBUS_LLM", "extractive",
-	}
-	switch service {
-	case broker.AccessGateway:
-		return append(vars, blobs...)
-	case broker.AccessIngestor:
-		return append(slices.Concat(vars, blobs, vectors, embedder[:8]), "RAGBUS_DATAREF_PREFIXES", "file://"+r.inbox, "RAGBUS_PULL_WAIT", "1s",
-			"RAGBUS_INGEST_LEASE", "5s", "RAGBUS_SWEEP_INTERVAL", "1s")
-	case broker.AccessRetriever:
-		return append(slices.Concat(vars, vectors, embedder), "RAGBUS_PULL_WAIT", "1s")
-	}
-	return slices.Concat(vars, embedder)
-}
-
-// withModel are the settings of services whose answers a model writes.
-func (r *replicas) withModel() []string {
-	return []string{"RAGBUS_LLM", "anthropic", "ANTHROPIC_API_KEY", modelKey, "RAGBUS_ANTHROPIC_BASE_URL", strings.TrimSuffix(r.model.probe, "/health")}
-}
+func (r *replicas) settings(service string) []string { return r.parts(false).Settings(service) }
 
 // describeServices makes the replicas. The setting "model" of vars has a model write the answers.
 func (r *replicas) describeServices(t *testing.T, vars []string) {
 	t.Helper()
-	for _, service := range serviceNames() {
+	for _, service := range stack.Services() {
 		for n := range serviceCopies {
 			at := freeAddress(t)
-			own, probe := "RAGBUS_PROBE_ADDR", "http://"+at+"/readyz"
-			if service == broker.AccessGateway {
-				own = "RAGBUS_HTTP_ADDR"
-			}
-			c := &child{name: fmt.Sprintf("%s %d", service, n+1), path: tool(t, service), probe: probe, vars: append(r.settings(service), own, at)}
-			if slices.Contains(vars, "model") && (service == broker.AccessGenerator || service == broker.AccessRetriever) {
-				c.vars = append(c.vars, r.withModel()...)
-			}
+			settings := r.parts(slices.Contains(vars, "model")).Settings(service)
+			c := &child{&stack.Child{Name: fmt.Sprintf("%s %d", service, n+1), Path: tool(t, service), Probe: "http://" + at + "/readyz", Vars: append(settings, stack.OwnAddress(service), at)}}
 			r.services[service] = append(r.services[service], c)
 		}
 	}
 }
 
-// serviceNames is in the order in which services are started and, backwards, stopped.
-func serviceNames() []string {
-	return []string{broker.AccessIngestor, broker.AccessRetriever, broker.AccessGenerator, broker.AccessGateway}
-}
-
 func (r *replicas) children() []*child {
 	out := []*child{r.nats, r.qdrant, r.model, r.embedder}
-	for _, name := range serviceNames() {
+	for _, name := range stack.Services() {
 		out = append(out, r.services[name]...)
 	}
 	return out
@@ -196,26 +134,26 @@ func (r *replicas) children() []*child {
 // a broker that stands alone lost its memory.
 func (r *replicas) applyTopology(t *testing.T) {
 	t.Helper()
-	out, errs, code := execute(t, tool(t, "ragbus"), r.dir, []string{"topology", "apply"}, append(shared(), "RAGBUS_NATS_URL", r.natsURL(adminName))...)
+	out, errs, code := execute(t, tool(t, "ragbus"), r.dir, []string{"topology", "apply"}, append(stack.Topology(), "RAGBUS_NATS_URL", r.natsURL(stack.AdminName))...)
 	if code != 0 {
 		t.Fatalf("ragbus topology apply: exit code %d\n%s\n%s", code, out, errs)
 	}
-	conn, err := broker.Connect(t.Context(), broker.Config{URL: r.natsURL(adminName)})
+	conn, err := broker.Connect(t.Context(), broker.Config{URL: r.natsURL(stack.AdminName)})
 	must(t, err)
 	defer func() { must(t, conn.Close(context.WithoutCancel(t.Context()))) }()
-	_, err = conn.JetStream().CreateOrUpdateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: bucket})
+	_, err = conn.JetStream().CreateOrUpdateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: stack.Bucket})
 	must(t, err)
 }
 
 // startServices starts all replicas at once: they must not be in each other's way.
 func (r *replicas) startServices(t *testing.T) {
 	t.Helper()
-	for _, service := range serviceNames() {
+	for _, service := range stack.Services() {
 		for _, c := range r.services[service] {
 			c.launch(t)
 		}
 	}
-	for _, service := range serviceNames() {
+	for _, service := range stack.Services() {
 		for _, c := range r.services[service] {
 			c.ready(t)
 		}
@@ -226,7 +164,7 @@ func (r *replicas) startServices(t *testing.T) {
 func (r *replicas) URLs() []string {
 	var out []string
 	for _, c := range r.services[broker.AccessGateway] {
-		out = append(out, strings.TrimSuffix(c.probe, "/readyz"))
+		out = append(out, strings.TrimSuffix(c.Probe, "/readyz"))
 	}
 	return out
 }
@@ -237,7 +175,7 @@ func (r *replicas) Inbox() string { return r.inbox }
 // obeyed checks that no service tried what it is not allowed.
 func (r *replicas) obeyed(t *testing.T) {
 	t.Helper()
-	for line := range strings.Lines(r.nats.log.String()) {
+	for line := range strings.Lines(r.nats.Log.String()) {
 		if strings.Contains(line, "Violation") {
 			t.Errorf("the broker says: %s", line)
 		}
@@ -247,11 +185,11 @@ func (r *replicas) obeyed(t *testing.T) {
 // Restart implements Shape: the services and the broker.
 func (r *replicas) Restart(t *testing.T) {
 	t.Helper()
-	for _, service := range slices.Backward(serviceNames()) {
+	for _, service := range slices.Backward(stack.Services()) {
 		for _, c := range r.services[service] {
 			c.stop(t)
-			if c.err != nil {
-				t.Errorf("%s ended with: %v\n%s", c.name, c.err, &c.log)
+			if err := c.Err(); err != nil {
+				t.Errorf("%s ended with: %v\n%s", c.Name, err, &c.Log)
 			}
 		}
 	}
@@ -278,29 +216,10 @@ func (r *replicas) bringBack(t *testing.T, c *child) {
 	}
 }
 
-// look asks a URL and returns what it says, 0 when nobody answers.
-func look(ctx context.Context, at string) (status int, body []byte) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
-	if err != nil {
-		return 0, nil
-	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	resp, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Do(req)
-	if err != nil {
-		return 0, nil
-	}
-	defer resp.Body.Close()
-	body, err = io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, nil
-	}
-	return resp.StatusCode, body
-}
-
 // checks returns what a service's /readyz says of each part.
 func (c *child) checks(t *testing.T) (status int, checks map[string]string) {
 	t.Helper()
-	status, body := look(t.Context(), c.probe)
+	status, body := stack.Look(t.Context(), c.Probe, "")
 	var report struct{ Checks map[string]string }
 	if status != 0 {
 		must(t, json.Unmarshal(body, &report))

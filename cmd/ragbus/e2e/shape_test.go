@@ -1,15 +1,14 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/client"
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/server"
+	"github.com/ragbus/ragbus/cmd/ragbus/internal/stack"
 	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/embed/scriptembed"
 )
@@ -107,27 +106,5 @@ func scripted(t testing.TB) *scriptembed.Embedder {
 	return e
 }
 
-// tail keeps the last of what is written to it.
-type tail struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-const maxTail = 32 << 10
-
-func (l *tail) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.buf.Write(p)
-	if l.buf.Len() > 2*maxTail {
-		l.buf.Next(l.buf.Len() - maxTail)
-	}
-	return len(p), nil
-}
-
-func (l *tail) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := l.buf.Bytes()
-	return string(b[max(0, len(b)-maxTail):])
-}
+// tail keeps the end of what a program printed.
+type tail = stack.Tail

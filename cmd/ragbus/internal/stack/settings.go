@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ragbus/ragbus/pkg/broker"
@@ -28,22 +29,14 @@ func Services() []string {
 // NATSConfig is what an operator writes: a user for each service with what it
 // is allowed, and one that makes the streams.
 func NATSConfig(listen, dir string, services []broker.Access) string {
-	subjects := func(grants []broker.Grant) string {
-		var lines []string
-		for _, g := range grants {
-			lines = append(lines, fmt.Sprintf("        %q", g.Subject))
-		}
-		return strings.Join(lines, "\n")
-	}
 	var users strings.Builder
 	for _, a := range services {
 		if a.Name == broker.AccessGateway || a.Name == broker.AccessIngestor {
 			a = a.WithObjectStore(Bucket, false)
 		}
-		fmt.Fprintf(&users, "    { user: %q, password: %q, permissions: {\n      publish: { allow: [\n%s\n      ] }\n      subscribe: { allow: [\n%s\n      ] }\n      allow_responses: %t\n    } }\n",
-			a.Name, Password, subjects(a.Publish), subjects(a.Subscribe), a.Respond)
+		users.WriteString(a.User(strconv.Quote(Password)))
 	}
-	return fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\nauthorization {\n  users: [\n    { user: %q, password: %q }\n%s  ]\n}\n",
+	return fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\nauthorization {\n  users: [\n{ user: %q, password: %q }\n%s  ]\n}\n",
 		listen, dir, AdminName, Password, &users)
 }
 
@@ -77,7 +70,7 @@ func (p Parts) Settings(service string) []string {
 		"RAGBUS_DATABASE_URL", p.Database)
 	blobs := []string{"RAGBUS_BLOB_URL", "nats://" + Bucket + "?create=false"}
 	vectors := []string{"RAGBUS_VECTOR_URL", "qdrant://" + p.Qdrant, "RAGBUS_QDRANT_API_KEY", QdrantKey}
-	embedder := []string{"RAGBUS_EMBEDDER", "openai", "RAGBUS_OPENAI_BASE_URL", "http://" + p.Embedder + "/v1/", "OPENAI_API_KEY", ModelKey}
+	embedder := []string{"RAGBUS_EMBEDDER", "openai", "RAGBUS_EMBEDDER_DIMENSIONS", "384", "RAGBUS_OPENAI_BASE_URL", "http://" + p.Embedder + "/v1/", "OPENAI_API_KEY", ModelKey}
 	writer := []string{"RAGBUS_LLM", "extractive"}
 	if p.Written {
 		writer = []string{"RAGBUS_LLM", "anthropic", "ANTHROPIC_API_KEY", ModelKey, "RAGBUS_ANTHROPIC_BASE_URL", "http://" + p.Model}

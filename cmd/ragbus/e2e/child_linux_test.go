@@ -1,9 +1,0 @@
-package e2e
-
-import (
-	"os/exec"
-	"syscall"
-)
-
-// dieWithUs has the kernel end a program when this one ends, however it does.
-func dieWithUs(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
