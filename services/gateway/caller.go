@@ -16,11 +16,12 @@ import (
 	"github.com/ragbus/ragbus/pkg/conversation"
 )
 
-// What an account has of its requests a minute, in every answer to it.
+// What an account has of its requests a minute, in every answer to it. In the
+// form that Go and fasthttp write; names of headers have no case.
 const (
-	headerRateLimit     = "RateLimit-Limit"
-	headerRateRemaining = "RateLimit-Remaining"
-	headerRateReset     = "RateLimit-Reset"
+	headerRateLimit     = "Ratelimit-Limit"
+	headerRateRemaining = "Ratelimit-Remaining"
+	headerRateReset     = "Ratelimit-Reset"
 )
 
 // permit settles on whose behalf the request acts and refuses what the caller

@@ -56,7 +56,7 @@ func TestLogsHoldNoSecretAndNoContent(t *testing.T) {
 	g.do(http.MethodGet, "/v1/documents", nil, header{"Cookie": "k=zqcookie", "Authorization": "Basic zqbasic"})
 	g.do(http.MethodGet, "/v1/documents", nil, header{"Authorization": h["Authorization"] + "x"})
 	g.do(http.MethodPost, "/v1/events", strings.NewReader(`{"specversion":"1.0","id":"e","source":"/s","type":"zqevent","data":{"id":"zqevent"}}`), header{"Content-Type": structuredType, "Authorization": h["Authorization"]})
-	g.talk(t, "zqbad zqbad\r\nzqbad: zqbad\r\n\r\n")
+	g.talk(t, "zqbad /zqbad\r\nzqbad: x\r\n\r\n")
 	g.do(http.MethodPatch, "/v1/documents/d1", strings.NewReader(`{"acl":["group:zqgroup"],"title":"zqtitle"}`), header{"Content-Type": "application/json", "Authorization": h["Authorization"]})
 	g.do(http.MethodDelete, "/v1/documents/d1", nil, h)
 	g.do(http.MethodDelete, "/v1/conversations/"+chat.ConversationID, nil, h)
