@@ -35,16 +35,16 @@ func TestReplicasOnBadDays(t *testing.T) {
 	t.Run("refused starts", func(t *testing.T) { refusedStarts(t, r) })
 }
 
-// pace makes the model as slow as a real one.
-func (r *replicas) pace(t *testing.T, behaviour string) {
+// pace makes an emulator as slow as a real one.
+func pace(t *testing.T, server *child, behaviour string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, strings.TrimSuffix(r.model.Probe, "/health")+"/behaviour", strings.NewReader(behaviour))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, strings.TrimSuffix(server.Probe, "/health")+"/behaviour", strings.NewReader(behaviour))
 	must(t, err)
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 	must(t, err)
 	must(t, resp.Body.Close())
 	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("the model server refuses %s: %s", behaviour, resp.Status)
+		t.Fatalf("the %s refuses %s: %s", server.Name, behaviour, resp.Status)
 	}
 }
 
@@ -60,8 +60,8 @@ func twoGateways(t *testing.T, r *replicas) {
 	}
 	whole(t, two.settled("gatewayed"), text, two.chunks("gatewayed"))
 	// Begun at one, gone on with at the other while it is being written.
-	r.pace(t, `{"first_token_ms":200,"tokens_per_second":20}`)
-	defer r.pace(t, `{}`)
+	pace(t, r.model, `{"first_token_ms":200,"tokens_per_second":20}`)
+	defer pace(t, r.model, `{}`)
 	request := map[string]any{"question": "When was the lighthouse of Quellmar built?", "collections": []string{"replicas"}, "stream": true}
 	begun := one.events(http.MethodPost, "/v1/chat", request, 4)
 	id := parse[struct {
@@ -78,7 +78,7 @@ func twoGateways(t *testing.T, r *replicas) {
 		t.Errorf("the answer is %+v", first)
 	}
 	same(t, "the chat at the first gateway", one.finished(id), first)
-	r.pace(t, `{}`)
+	pace(t, r.model, `{}`)
 	// The conversation goes on at the other.
 	next := two.ask(map[string]any{"question": "And how tall is it?", "collections": []string{"replicas"}, "conversation_id": first.ConversationID})
 	if next.ConversationID != first.ConversationID || !strings.Contains(strings.ToLower(next.SearchQuery), "lighthouse") || !strings.Contains(next.Answer, "41 metres") {
@@ -88,7 +88,7 @@ func twoGateways(t *testing.T, r *replicas) {
 		t.Errorf("the conversation has %d turns", n)
 	}
 	// Cancelled at the other, while it is being written.
-	r.pace(t, `{"first_token_ms":200,"tokens_per_second":5}`)
+	pace(t, r.model, `{"first_token_ms":200,"tokens_per_second":5}`)
 	request["background"], request["stream"] = true, false
 	q := decode[answer](one.do(http.MethodPost, "/v1/chat", request).want(http.StatusAccepted))
 	if ended := decode[answer](two.do(http.MethodDelete, "/v1/chat/"+q.ID, nil).want(http.StatusOK)); ended.Status != "cancelled" {
@@ -101,8 +101,8 @@ func twoGateways(t *testing.T, r *replicas) {
 // replica can do is done meanwhile.
 func killed(t *testing.T, r *replicas, service string) {
 	t.Helper()
-	r.pace(t, `{"first_token_ms":100,"tokens_per_second":100}`)
-	defer r.pace(t, `{}`)
+	pace(t, r.model, `{"first_token_ms":100,"tokens_per_second":100}`)
+	defer pace(t, r.model, `{}`)
 	// Of what a killed process was answering itself, some gets no answer.
 	l := startLoad(t, r, "killed-"+service, service == broker.AccessIngestor || service == broker.AccessGenerator)
 	l.accepted()
@@ -110,7 +110,7 @@ func killed(t *testing.T, r *replicas, service string) {
 	// Answers that are being written, as many as surely keep both replicas busy.
 	one, two := newAPI(t, r.URLs()[0]), newAPI(t, r.URLs()[1])
 	request := map[string]any{"question": "When was the lighthouse of Quellmar built?", "collections": []string{"replicas"}, "stream": true}
-	r.pace(t, `{"first_token_ms":300,"tokens_per_second":10}`)
+	pace(t, r.model, `{"first_token_ms":300,"tokens_per_second":10}`)
 	var streams []*http.Response
 	for range 6 {
 		resp := two.open(http.MethodPost, "/v1/chat", request)
@@ -119,7 +119,7 @@ func killed(t *testing.T, r *replicas, service string) {
 	}
 	begun := one.events(http.MethodPost, "/v1/chat", request, 4)
 	victim.kill()
-	r.pace(t, `{"first_token_ms":100,"tokens_per_second":100}`)
+	pace(t, r.model, `{"first_token_ms":100,"tokens_per_second":100}`)
 	// What was begun at the gateway that may be dead goes on at the other.
 	id := parse[struct {
 		ID             string `json:"id"`

@@ -88,15 +88,42 @@ func (c *caller) exchange(ctx context.Context, request []byte, started time.Time
 		return 0, fmt.Errorf("receive: %w", err)
 	}
 	c.body.Reset()
-	if _, err = c.in.Peek(1); err == nil {
-		first = time.Since(started)
-		_, err = c.body.ReadFrom(resp.Body)
-	}
+	first, err = c.receive(resp.Body, started)
 	if err = errors.Join(err, resp.Body.Close()); err != nil && !errors.Is(err, io.EOF) {
 		return 0, fmt.Errorf("receive the body: %w", err)
 	}
 	keep = !resp.Close
 	return first, c.judge(resp)
+}
+
+// receive reads the body and tells when it began: with the first word of an
+// answer that is streamed, for the sources come long before.
+func (c *caller) receive(from io.Reader, started time.Time) (first time.Duration, err error) {
+	if !c.plan.Stream {
+		if _, err := c.in.Peek(1); err != nil {
+			return 0, fmt.Errorf("the body does not begin: %w", err)
+		}
+		first = time.Since(started)
+		_, err = c.body.ReadFrom(from)
+		return first, err //nolint:wrapcheck // the caller says what it was
+	}
+	word := []byte("\nevent: delta\n")
+	part := make([]byte, 8<<10)
+	for {
+		n, err := from.Read(part)
+		// A name that is cut in two is found with what came before.
+		tail := max(0, c.body.Len()-len(word))
+		c.body.Write(part[:n])
+		if first == 0 && bytes.Contains(c.body.Bytes()[tail:], word) {
+			first = time.Since(started)
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return first, nil
+		case err != nil:
+			return first, err //nolint:wrapcheck // the caller says what it was
+		}
+	}
 }
 
 // judge makes sure that the server did its work: what is fast and wrong does not count.

@@ -46,8 +46,10 @@ type Report struct {
 	P90 time.Duration `json:"p90"`
 	P99 time.Duration `json:"p99"`
 	Max time.Duration `json:"max"`
-	// First is the median time to the first byte of the answer's body.
-	First time.Duration `json:"first"`
+	// First is the median time to the first byte of the answer's body, of a
+	// stream to its first delta; FirstP99 is that of 99 in 100.
+	First    time.Duration `json:"first"`
+	FirstP99 time.Duration `json:"first_p99"`
 	// Bytes were received in answers' bodies.
 	Bytes int64 `json:"bytes"`
 	// CPU is what this process spent, asking included, texts made before excluded.
@@ -164,7 +166,7 @@ func (r *Report) collect(clients []*caller) {
 	slices.Sort(took)
 	slices.Sort(first)
 	r.P50, r.P90, r.P99, r.Max = quantile(took, 0.5), quantile(took, 0.9), quantile(took, 0.99), quantile(took, 1)
-	r.First = quantile(first, 0.5)
+	r.First, r.FirstP99 = quantile(first, 0.5), quantile(first, 0.99)
 }
 
 // quantile returns the smallest value that at least the share q of the sorted

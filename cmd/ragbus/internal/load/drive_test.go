@@ -44,7 +44,7 @@ func TestWhatIsNotAnsweredIsNotCounted(t *testing.T) {
 		{name: "refused", status: 429, body: good, failed: true},
 		{name: "not cited", status: 200, body: `{"status":"completed","citations":[]}`, failed: true},
 		{name: "failed", status: 200, body: `{"status":"failed","citations":[{"quote":"x"}]}`, failed: true},
-		{name: "streamed", status: 200, stream: true, body: "id: 1\nevent: done\ndata: " + good + "\n\n"},
+		{name: "streamed", status: 200, stream: true, body: "id: 1\nevent: delta\ndata: {}\n\nid: 2\nevent: done\ndata: " + good + "\n\n"},
 		{name: "cut stream", status: 200, stream: true, body: "id: 1\nevent: delta\ndata: " + good + "\n\n", failed: true},
 		{name: "passages", status: 200, search: true, body: `{"passages":[{"document_id":"d"}]}`},
 		{name: "no passages", status: 200, search: true, body: `{"passages":[]}`, failed: true},
