@@ -81,6 +81,9 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 	if err != nil {
 		return err
 	}
+	if want, err = sparing(ctx, js, want, have); err != nil {
+		return err
+	}
 	differences := streamDifferences(want, have)
 	if len(differences) == 0 {
 		return nil
@@ -89,6 +92,35 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 		return fmt.Errorf("change %s: %w", strings.Join(differences, "; "), err)
 	}
 	return nil
+}
+
+// sparing keeps the bound of a subject from being put below what a work queue
+// holds: the server would drop the surplus, oldest first. The bound comes down
+// with the queue, the next time that somebody ensures it.
+func sparing(ctx context.Context, js jetstream.JetStream, want, have jetstream.StreamConfig) (jetstream.StreamConfig, error) {
+	limit := unlimited(want.MaxMsgsPerSubject)
+	before := unlimited(have.MaxMsgsPerSubject)
+	if want.Retention != jetstream.WorkQueuePolicy || limit < 0 || before > 0 && before <= limit {
+		return want, nil
+	}
+	s, err := js.Stream(ctx, want.Name)
+	if err != nil {
+		return want, err //nolint:wrapcheck // Ensure wraps
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(">"))
+	if err != nil {
+		return want, err //nolint:wrapcheck // Ensure wraps
+	}
+	for _, n := range info.State.Subjects {
+		// Twice as much: programs of before may still be adding to it.
+		if int64(n) > want.MaxMsgsPerSubject/2 {
+			want.MaxMsgsPerSubject = max(want.MaxMsgsPerSubject, 2*int64(n))
+		}
+	}
+	if before > 0 {
+		want.MaxMsgsPerSubject = min(want.MaxMsgsPerSubject, before)
+	}
+	return want, nil
 }
 
 func ensureConsumer(ctx context.Context, js jetstream.JetStream, stream string, want jetstream.ConsumerConfig) error {

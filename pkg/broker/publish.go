@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,6 +23,14 @@ const publishTimeout = 5 * time.Second
 
 // queueFullPause is what a publisher is told to wait before it tries a full queue again.
 const queueFullPause = time.Second
+
+// ErrSubjectFull is in the chain of a "queue_full" fault when it is the bound of
+// one subject that was reached: one tenant's work of one kind. Others may have room.
+var ErrSubjectFull = errors.New("broker: the queue of this subject is full")
+
+// subjectFull is how the server tells the bound of a subject from that of the
+// stream: both have the code of a failed store.
+const subjectFull = "maximum messages per subject exceeded"
 
 // Error codes of the JetStream API that mean: no room now.
 const (
@@ -59,7 +68,7 @@ func (p *Publisher) Publish(ctx context.Context, e event.Event) error {
 // returns when the broker has it, after at most 5 s.
 //
 // The same event twice is a success. A full queue is a Throttled fault
-// "queue_full"; a broker that cannot be reached or has no stream for the
+// "queue_full", around [ErrSubjectFull] when it is the tenant's; a broker that cannot be reached or has no stream for the
 // subject is Transient "broker_unavailable"; an event that is too large or
 // past its deadline is Permanent.
 func (p *Publisher) Send(ctx context.Context, e event.Event) (Receipt, error) {
@@ -120,6 +129,9 @@ func classify(err error) error {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		full := []jetstream.ErrorCode{codeStoreFailed, codeInsufficientResources, codeMemoryExceeded, codeStorageExceeded}
 		if slices.Contains(full, api.ErrorCode) {
+			if strings.Contains(api.Description, subjectFull) {
+				err = fmt.Errorf("%w: %w", ErrSubjectFull, err)
+			}
 			return fault.Throttledf(queueFullPause, "queue_full", "the queue is full; try again later").WithCause(err)
 		}
 		if api.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum {

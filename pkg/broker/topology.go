@@ -95,6 +95,9 @@ type TopologyConfig struct {
 	ChatMaxAge time.Duration `env:"RAGBUS_CHAT_MAX_AGE"`
 	// IngestMaxMessages bounds ingestion work. Default 1,000,000.
 	IngestMaxMessages int64 `env:"RAGBUS_INGEST_MAX_MESSAGES"`
+	// IngestTenantQueue bounds one tenant's work of one kind in the queue, what
+	// pipelines send included. Default 2,048.
+	IngestTenantQueue int64 `env:"RAGBUS_INGEST_TENANT_QUEUE"`
 	// IngestMaxBytes bounds the ingestion stream. Default 1 GiB.
 	IngestMaxBytes int64 `env:"RAGBUS_INGEST_MAX_BYTES"`
 	// EventsMaxAge is how long facts can be read again. Default 30 days.
@@ -145,6 +148,7 @@ func (c TopologyConfig) WithDefaults() TopologyConfig {
 	orInt(&c.ChatMaxPerTenant, 4096)
 	orInt(&c.ChatMaxBytes, 256<<20)
 	orInt(&c.IngestMaxMessages, 1_000_000)
+	orInt(&c.IngestTenantQueue, min(2048, c.IngestMaxMessages))
 	orInt(&c.IngestMaxBytes, 1<<30)
 	orInt(&c.EventsMaxBytes, 1<<30)
 	orInt(&c.FramesMaxBytes, 64<<20)
@@ -173,9 +177,11 @@ func (c TopologyConfig) Validate() error {
 	check(c.AckWait >= 500*time.Millisecond, "ack wait is %s; it must be at least 500ms", c.AckWait)
 	check(c.ChatMaxPerTenant <= c.ChatMaxMessages, "chat messages per tenant (%d) exceed all chat messages (%d)",
 		c.ChatMaxPerTenant, c.ChatMaxMessages)
+	check(c.IngestTenantQueue <= c.IngestMaxMessages, "the ingestion queue of a tenant (%d) exceeds that of all (%d)",
+		c.IngestTenantQueue, c.IngestMaxMessages)
 	for name, v := range map[string]int64{
 		"chat max messages": c.ChatMaxMessages, "chat max per tenant": c.ChatMaxPerTenant, "chat max bytes": c.ChatMaxBytes,
-		"ingest max messages": c.IngestMaxMessages, "ingest max bytes": c.IngestMaxBytes, "events max bytes": c.EventsMaxBytes,
+		"ingest max messages": c.IngestMaxMessages, "ingest tenant queue": c.IngestTenantQueue, "ingest max bytes": c.IngestMaxBytes, "events max bytes": c.EventsMaxBytes,
 		"frames max bytes": c.FramesMaxBytes, "dead max bytes": c.DeadMaxBytes,
 	} {
 		check(v > 0, "%s is %d; it must be positive", name, v)
@@ -239,7 +245,8 @@ func (c TopologyConfig) ingest() Stream {
 				event.SubjectFilter(event.KindDocumentChanged), event.SubjectFilter(event.KindChunksReady), SourcePrefix + ">",
 			},
 			Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
-			Discard: jetstream.DiscardNew, MaxMsgs: c.IngestMaxMessages, MaxBytes: c.IngestMaxBytes,
+			Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+			MaxMsgs: c.IngestMaxMessages, MaxMsgsPerSubject: c.IngestTenantQueue, MaxBytes: c.IngestMaxBytes,
 			Duplicates: c.DuplicateWindow, AllowMsgTTL: true,
 		},
 		Consumers: []jetstream.ConsumerConfig{

@@ -139,6 +139,8 @@ type Found struct {
 //	ForgetBlobs              indexed, deleting, deleted
 //	StaleBlobs               all
 type Store interface {
+	Line
+
 	// Accept records an upload. The same bytes and fields again are
 	// Unchanged, whatever the state, except that a failed document whose
 	// failure is retryable is Replaced. Another collection for an existing

@@ -90,7 +90,7 @@ func Decode(m Message) (Event, error) {
 	if len(m.Data) > MaxBytes {
 		return Event{}, invalid("the event has %d bytes; the limit is %d", len(m.Data), MaxBytes)
 	}
-	kind, tenant, err := parseSubject(m.Subject)
+	kind, tenant, err := ParseSubject(m.Subject)
 	if err != nil {
 		return Event{}, err
 	}
@@ -308,7 +308,9 @@ func kindName(k jsontext.Kind) string {
 	}
 }
 
-func parseSubject(subject string) (Kind, string, error) {
+// ParseSubject returns the kind and the tenant of a subject that events are
+// published on; any other is an Invalid fault.
+func ParseSubject(subject string) (Kind, string, error) {
 	i := strings.LastIndexByte(subject, '.')
 	for _, k := range Kinds() {
 		if i >= 0 && k.subjectPrefix() == subject[:i+1] {

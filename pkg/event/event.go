@@ -65,6 +65,9 @@ func (k Kind) subjectPrefix() string {
 // SubjectFilter returns the subject of a kind for every tenant, as a consumer filters it.
 func SubjectFilter(k Kind) string { return k.subjectPrefix() + "*" }
 
+// SubjectOf returns the subject of a kind for one tenant.
+func SubjectOf(k Kind, tenant string) string { return k.subjectPrefix() + tenant }
+
 // Payload is the data of one type of event. All payloads are defined here.
 type Payload interface {
 	// Kind returns the kind of event that the payload belongs to.
@@ -104,15 +107,24 @@ func New(tenant string, now time.Time, data Payload) Event {
 // Resent returns a copy under another ID, for a sweeper that must not be
 // taken for a duplicate of the first publication. salt distinguishes rounds.
 func (e Event) Resent(salt string) Event {
-	e.ID += "/resent-" + salt
+	e.ID += resent + salt
 	return e
 }
+
+// Salt returns what an event was resent with, "" when it was not.
+func (e Event) Salt() string {
+	_, salt, _ := strings.Cut(e.ID, resent)
+	return salt
+}
+
+// resent is in no identity: ids are tokens, which have no slash.
+const resent = "/resent-"
 
 // Kind returns the payload's kind.
 func (e Event) Kind() Kind { return e.Data.Kind() }
 
 // Subject returns the subject that the event is published on.
-func (e Event) Subject() string { return e.Kind().subjectPrefix() + e.Tenant }
+func (e Event) Subject() string { return SubjectOf(e.Kind(), e.Tenant) }
 
 // Validate returns an Invalid fault unless tenant, id and payload are usable.
 func (e Event) Validate() error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ragbus/ragbus/pkg/access"
+	"github.com/ragbus/ragbus/pkg/admission"
 	"github.com/ragbus/ragbus/pkg/config"
 )
 
@@ -33,6 +34,9 @@ type Config struct {
 	MaxUploadBytes config.Bytes `env:"RAGBUS_MAX_UPLOAD_BYTES" envDefault:"100MiB"`
 	// MaxUploads bounds uploads at a time; the next is answered 503.
 	MaxUploads int `env:"RAGBUS_MAX_UPLOADS" envDefault:"32"`
+	// TenantWindow is how much work of one kind one tenant has in the ingestion
+	// queue and in work; the ingestors' is the same.
+	TenantWindow int `env:"RAGBUS_INGEST_TENANT_WINDOW" envDefault:"32"`
 	// MaxChats bounds questions at a time that somebody waits for.
 	MaxChats int `env:"RAGBUS_MAX_CHATS" envDefault:"2048"`
 	// MaxStreams bounds server-sent event streams at a time.
@@ -106,6 +110,9 @@ func (c Config) Validate() error {
 			add("%s: %d is outside 1 to 1048576", name, n)
 		}
 	}
+	if c.TenantWindow < 1 || c.TenantWindow > admission.MaxWindow {
+		add("RAGBUS_INGEST_TENANT_WINDOW: %d is outside 1 to %d", c.TenantWindow, admission.MaxWindow)
+	}
 	if c.ChatDeadline < minChatDeadline || c.ChatDeadline > maxChatDeadline {
 		add("RAGBUS_CHAT_DEADLINE: %s is outside %s to %s", c.ChatDeadline, minChatDeadline, maxChatDeadline)
 	}
@@ -149,6 +156,7 @@ func (c Config) WithDefaults() Config {
 		c.MaxUploadBytes = d.MaxUploadBytes
 	}
 	orInt(&c.MaxUploads, d.MaxUploads)
+	orInt(&c.TenantWindow, d.TenantWindow)
 	orInt(&c.MaxChats, d.MaxChats)
 	orInt(&c.MaxStreams, d.MaxStreams)
 	orInt(&c.MaxWaits, d.MaxWaits)

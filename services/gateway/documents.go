@@ -370,9 +370,10 @@ func documentPath(id string) string { return "/v1/documents/" + id }
 
 // publish sends work that the catalog's row already promises. When that
 // fails the request is accepted all the same: the row is the outbox, and the
-// sweeper sends the work again.
+// sweeper sends the work again. Where the tenant has a window of such work
+// under way it waits on record for its turn.
 func (r *request) publish(tenant string, work event.Payload) {
-	if err := r.s.deps.Publisher.Publish(r.ctx, event.New(tenant, r.s.now(), work)); err != nil {
+	if err := r.s.window.Publish(r.ctx, event.New(tenant, r.s.now(), work)); err != nil {
 		r.s.log.LogAttrs(r.ctx, slog.LevelWarn, "work is left to the sweeper", slog.String("request_id", r.id),
 			slog.String("kind", string(work.Kind())), slog.Any("error", err))
 	}

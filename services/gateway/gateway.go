@@ -25,6 +25,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/ragbus/ragbus/pkg/access"
+	"github.com/ragbus/ragbus/pkg/admission"
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/catalog"
@@ -101,6 +102,8 @@ type Service struct {
 	ready   *shared[map[string]string]
 	healthy *shared[healthReport]
 	queue   *forecast
+	// window lets the work of documents in.
+	window *admission.Window
 
 	uploads, chats, streams, waits *slots
 
@@ -152,6 +155,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		queue:   newForecast(deps.Broker.JetStream(), deps.Now),
 		limiter: access.NewLimiter(deps.Now),
 	}
+	s.window = admission.New(admission.Config{Size: cfg.TenantWindow, Now: deps.Now, Log: deps.Log}, deps.Broker.JetStream(), deps.Catalog, deps.Publisher)
 	apart := cfg.Auth != access.AuthNone
 	s.uploads = newSlots(cfg.MaxUploads, apart, "too_many_uploads", "uploads", m.uploads)
 	s.chats = newSlots(cfg.MaxChats, apart, "too_many_chats", "questions", m.chats)

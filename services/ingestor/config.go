@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/ragbus/ragbus/pkg/admission"
 	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/services/ingestor/internal/dataref"
 )
@@ -23,6 +24,9 @@ type Config struct {
 	DatarefPrefixes []string `env:"RAGBUS_DATAREF_PREFIXES"`
 	// MaxDocumentBytes bounds a document that an event points to. Default 100 MiB.
 	MaxDocumentBytes config.Bytes `env:"RAGBUS_MAX_UPLOAD_BYTES"`
+	// TenantWindow is how much work of one kind one tenant has in the queue and
+	// in work: at least the slots of all replicas. Default [admission.DefaultWindow].
+	TenantWindow int `env:"RAGBUS_INGEST_TENANT_WINDOW"`
 	// Lease is after which a document that does not move is given to work again. Default 2 min.
 	Lease time.Duration `env:"RAGBUS_INGEST_LEASE"`
 	// SweepInterval is how often stalled documents are looked for, on average. Default 30 s.
@@ -43,6 +47,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.EmbedSlots == 0 {
 		c.EmbedSlots = 4
+	}
+	if c.TenantWindow == 0 {
+		c.TenantWindow = admission.DefaultWindow
 	}
 	if c.MaxDocumentBytes == 0 {
 		c.MaxDocumentBytes = 100 << 20
@@ -73,6 +80,7 @@ func (c Config) Validate() error {
 	}
 	check(c.ExtractSlots > 0 && c.ExtractSlots <= 64, "RAGBUS_EXTRACT_SLOTS: %d is not between 1 and 64", c.ExtractSlots)
 	check(c.EmbedSlots > 0 && c.EmbedSlots <= 256, "RAGBUS_EMBED_SLOTS: %d is not between 1 and 256", c.EmbedSlots)
+	check(c.TenantWindow > 0 && c.TenantWindow <= admission.MaxWindow, "RAGBUS_INGEST_TENANT_WINDOW: %d is not between 1 and %d", c.TenantWindow, admission.MaxWindow)
 	check(c.Lease >= time.Second, "RAGBUS_INGEST_LEASE: %s is less than a second", c.Lease)
 	check(c.SweepInterval >= 100*time.Millisecond, "RAGBUS_SWEEP_INTERVAL: %s is less than 100ms", c.SweepInterval)
 	check(c.ReconcileInterval >= time.Second, "RAGBUS_RECONCILE_INTERVAL: %s is less than a second", c.ReconcileInterval)

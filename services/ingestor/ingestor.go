@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/ragbus/ragbus/pkg/admission"
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/catalog"
@@ -70,6 +71,7 @@ type Service struct {
 	datarefs  *dataref.Opener
 	now       func() time.Time
 	workers   []*worker.Worker
+	window    *admission.Window
 	checker   *reconcile.Checker
 	lease     *lease.Lease
 }
@@ -95,6 +97,11 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		deps.Publisher = broker.NewPublisher(deps.JetStream)
 	}
 	s := &Service{cfg: cfg, deps: deps, log: deps.Log.With("part", Name), now: time.Now}
+	// All work that follows from work, or is found forgotten, goes through it.
+	s.window = admission.New(admission.Config{
+		Size: cfg.TenantWindow, Now: func() time.Time { return s.now() }, Log: s.log, Observer: deps.Observer,
+	}, deps.JetStream, deps.Catalog, deps.Publisher)
+	s.deps.Publisher, s.deps.Observer = s.window, s.window
 	var err error
 	if s.datarefs, err = dataref.New(cfg.DatarefPrefixes); err != nil {
 		return nil, fmt.Errorf("RAGBUS_DATAREF_PREFIXES: %w", err)
@@ -158,6 +165,7 @@ func (s *Service) buried(ctx context.Context, ref catalog.Ref, b worker.Burial) 
 func (s *Service) Run(ctx context.Context) error {
 	return lifecycle.Run(ctx, s.log,
 		lifecycle.Part{Name: "sweeper", Run: s.sweep},
+		lifecycle.Part{Name: "admission", Run: s.window.Run},
 		lifecycle.Part{Name: "forsaken", Run: worker.NewForsaken(s.deps.JetStream, Name, s.log).Run},
 		lifecycle.Part{Name: "embedding", Run: s.workers[1].Run},
 		lifecycle.Part{Name: "extraction", Run: s.workers[0].Run})

@@ -312,7 +312,8 @@ func (r *actual) extracted(t *testing.T, ref catalog.Ref) ([]event.Event, error)
 	chunk := corpus.Chunk{ChunkRef: corpus.ChunkRef{Tenant: ref.Tenant, Document: ref.ID, Version: doc.SHA256}, Text: "herring " + doc.SHA256}
 	check(t, r.catalog.PutChunks(t.Context(), ref, []corpus.Chunk{chunk}))
 	_, open, err := r.catalog.Extracted(t.Context(), ref, catalog.Extraction{Chunks: 1})
-	return r.batches(ref, doc.SHA256, open), err
+	check(t, err)
+	return r.batches(t.Context(), ref, doc.SHA256, open)
 }
 
 // swept emits what a sweep does and returns the kinds.

@@ -42,6 +42,7 @@ func Run(t *testing.T, open Open) {
 		"Sweep":     sweepCases(),
 		"Walk":      walkCases(),
 		"Sweeper":   sweeperCases(),
+		"Line":      lineCases(),
 		"Reopen":    reopenCases(),
 		"Together":  raceCases(),
 		"Any order": modelCases(),

@@ -44,6 +44,9 @@ func Open(ctx context.Context, db *sqldb.DB) (*Store, error) {
 	if err := db.Migrate(ctx, "sweep", sweepMigrations, "sweep"); err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
+	if err := db.Migrate(ctx, "line", lineMigrations, "line"); err != nil {
+		return nil, fmt.Errorf("open catalog: %w", err)
+	}
 	return &Store{db: db, now: time.Now, lookups: newLookups(), rows: newRecentRows(), chunks: newRecentChunks(), marks: db.Marks(part)}, nil
 }
 

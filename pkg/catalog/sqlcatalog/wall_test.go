@@ -17,7 +17,7 @@ func TestRowLevelSecurityPartsTenants(t *testing.T) {
 	for _, tenant := range []string{"acme", "other"} {
 		fillTables(t, s, tenant)
 	}
-	want := "attribute_changes batches chunks document_blobs document_principals documents suspects vector_uses vectors"
+	want := "attribute_changes batches chunks document_blobs document_principals documents line suspects vector_uses vectors"
 	if tables := strings.Join(postgrestest.CheckTables(t, url), " "); tables != want {
 		t.Errorf("tables with tenants: %s", tables)
 	}
@@ -32,6 +32,7 @@ func TestRowLevelSecurityPartsTenants(t *testing.T) {
 		"batches":             "insert into batches values ('other', 'd', 9, 9, 9, 9, 0)",
 		"vectors":             "insert into vectors values ('other', 'p', 'h', '')",
 		"attribute_changes":   "insert into attribute_changes values ('other', 'd2', 1, 1)",
+		"line":                "insert into line values ('other', 'extract', 'd2', 1, 0, '', 1)",
 		"suspects":            "insert into suspects values ('blob', 'other', 'd', 1)",
 		"vector_uses":         "insert into vector_uses values ('other', 'd', 'p', 'h', 1)",
 	} {
@@ -58,6 +59,9 @@ func fillTables(t *testing.T, s *sqlcatalog.Store, tenant string) {
 		t.Fatal(err)
 	}
 	if err := s.PutVectors(t.Context(), ref, "profile", map[string][]float32{"hash": {1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(t.Context(), catalog.Turn{Tenant: tenant, ID: "d", Step: catalog.Embed, Number: doc.Generation}); err != nil {
 		t.Fatal(err)
 	}
 	fence, err := s.TakeFence(t.Context())

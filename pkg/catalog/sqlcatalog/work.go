@@ -148,8 +148,12 @@ func (s *Store) plan(ctx context.Context, tx *sqldb.Tx, r *row, x catalog.Extrac
 }
 
 func openBatches(ctx context.Context, tx *sqldb.Tx, r *row) ([]catalog.Batch, error) {
+	return readBatches(ctx, tx, selectOpen, r.Tenant, r.ID, r.Generation)
+}
+
+func readBatches(ctx context.Context, tx *sqldb.Tx, query string, args ...any) ([]catalog.Batch, error) {
 	var open []catalog.Batch
-	err := tx.Each(ctx, selectOpen, []any{r.Tenant, r.ID, r.Generation}, func(scan func(...any) error) error {
+	err := tx.Each(ctx, query, args, func(scan func(...any) error) error {
 		var b catalog.Batch
 		if err := scan(&b.Number, &b.From, &b.To); err != nil {
 			return fmt.Errorf("read batch: %w", err)

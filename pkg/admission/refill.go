@@ -1,0 +1,225 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/catalog"
+	"github.com/ragbus/ragbus/pkg/event"
+	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/worker"
+)
+
+const (
+	// lookEvery is how often, on average, all lines are looked at for what a
+	// crash has forgotten, and linesAtOnce how many at a time.
+	lookEvery   = 5 * time.Second
+	linesAtOnce = 200
+	// refillsAtOnce is how many lines of different tenants move at once.
+	refillsAtOnce = 4
+	// rounds bounds how long one line has the turn.
+	rounds = 4
+)
+
+// place is one tenant's line of one step.
+type place struct {
+	tenant string
+	step   catalog.Step
+}
+
+// refills are the lines in front of which room was made. There are at most as
+// many as tenants times steps.
+type refills struct {
+	wake chan struct{}
+
+	mu  sync.Mutex
+	due map[place]struct{}
+}
+
+func newRefills() *refills {
+	return &refills{wake: make(chan struct{}, 1), due: make(map[place]struct{})}
+}
+
+func (r *refills) add(p place) {
+	r.mu.Lock()
+	r.due[p] = struct{}{}
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *refills) take() map[place]struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	due := r.due
+	r.due = make(map[place]struct{})
+	return due
+}
+
+// Started implements [worker.Observer].
+func (w *Window) Started(info worker.Info) { w.cfg.Observer.Started(info) }
+
+// Settled implements [worker.Observer]: what left the queue made room.
+func (w *Window) Settled(info worker.Info, outcome worker.Outcome) {
+	w.cfg.Observer.Settled(info, outcome)
+	if outcome.SettleErr != nil || outcome.Verdict.Action != worker.Done && outcome.Verdict.Action != worker.Bury {
+		return
+	}
+	kind, tenant, err := event.ParseSubject(info.Subject)
+	if err != nil {
+		return
+	}
+	if step, ok := stepOf(kind); ok {
+		w.refills.add(place{tenant, step})
+	}
+}
+
+// Run moves the lines until ctx ends: those where room was made at once, and
+// every few seconds all of them. Any number of replicas do.
+func (w *Window) Run(ctx context.Context) error {
+	var after place
+	for {
+		pause := time.NewTimer(lookEvery/2 + rand.N(lookEvery)) //nolint:gosec // jitter is no secret
+		for again := true; again; {
+			select {
+			case <-ctx.Done():
+				pause.Stop()
+				return nil
+			case <-w.refills.wake:
+			case <-pause.C:
+				again = false
+				next, err := w.look(ctx, after)
+				if err != nil && ctx.Err() == nil {
+					w.cfg.Log.WarnContext(ctx, "the lines of waiting work will be looked at again", "error", err)
+				}
+				after = next
+			}
+			if err := w.refillDue(ctx); err != nil && ctx.Err() == nil {
+				w.cfg.Log.WarnContext(ctx, "waiting work will be given out later", "error", err)
+			}
+		}
+	}
+}
+
+// look marks the next lines as due and returns how far it got.
+func (w *Window) look(ctx context.Context, after place) (place, error) {
+	ctx, cancel := context.WithTimeout(ctx, lineTimeout)
+	defer cancel()
+	lines, err := w.line.Lines(ctx, after.tenant, after.step, linesAtOnce)
+	if err != nil {
+		return after, err //nolint:wrapcheck // says what
+	}
+	for _, l := range lines {
+		w.refills.add(place{l.Tenant, l.Step})
+	}
+	if len(lines) < linesAtOnce {
+		return place{}, nil
+	}
+	last := lines[len(lines)-1]
+	return place{last.Tenant, last.Step}, nil
+}
+
+func (w *Window) refillDue(ctx context.Context) error {
+	var group errgroup.Group
+	group.SetLimit(refillsAtOnce)
+	for p := range w.refills.take() {
+		group.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, lineTimeout)
+			defer cancel()
+			return w.Refill(ctx, p.tenant, p.step)
+		})
+	}
+	return group.Wait() //nolint:wrapcheck // says what
+}
+
+// Refill gives waiting work of one tenant out, as long as there is room for
+// it. It may be called at any time, by any number at once.
+func (w *Window) Refill(ctx context.Context, tenant string, step catalog.Step) error {
+	for range rounds {
+		turns, err := w.line.Waiting(ctx, tenant, step, w.cfg.Size)
+		if err != nil || len(turns) == 0 {
+			return err //nolint:wrapcheck // says what
+		}
+		n, err := w.backlog.Of(ctx, kindOf(step), tenant)
+		if err != nil {
+			return err //nolint:wrapcheck // says what
+		}
+		// A quarter at a time; the rest of the window is work whose end leads
+		// here again.
+		room := w.cfg.Size - n
+		if room <= 0 || room < w.cfg.Size/4 {
+			return nil
+		}
+		full, err := w.give(ctx, turns, room)
+		if err != nil || full {
+			return err
+		}
+	}
+	return nil
+}
+
+// give gives out what there is room for, in order, and notes that it did.
+func (w *Window) give(ctx context.Context, turns []catalog.Turn, room int) (full bool, err error) {
+	done := make([]catalog.Turn, 0, len(turns))
+	for _, t := range turns {
+		if room <= 0 {
+			break
+		}
+		var whole bool
+		if t.Step == catalog.Embed {
+			whole, err = w.giveBatches(ctx, t, &room)
+		} else {
+			room--
+			err = w.out.Publish(ctx, eventOf(t, w.cfg.Now()))
+			whole = err == nil
+		}
+		if whole {
+			done = append(done, t)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if errors.Is(err, broker.ErrSubjectFull) {
+		full, err = true, nil
+	}
+	if err != nil {
+		err = fmt.Errorf("give out waiting work: %w", err)
+	}
+	return full, errors.Join(err, w.line.GivenOut(ctx, done))
+}
+
+// giveBatches gives out a document's batches and reports whether those were all.
+func (w *Window) giveBatches(ctx context.Context, t catalog.Turn, room *int) (bool, error) {
+	ref := catalog.Ref{Tenant: t.Tenant, ID: t.ID, Generation: t.Number}
+	doc, open, err := w.line.OpenFrom(ctx, ref, t.Next, *room+1)
+	if errors.Is(err, catalog.ErrStale) || fault.Is(err, fault.NotFound) {
+		return true, nil // nobody waits for it
+	}
+	if err != nil {
+		return false, err //nolint:wrapcheck // says what
+	}
+	next := t.Next
+	for _, b := range open {
+		if *room <= 0 {
+			err = w.line.Advance(ctx, t, next)
+			return false, err //nolint:wrapcheck // says what
+		}
+		*room--
+		data := event.ChunksReady{ID: t.ID, Generation: t.Number, Version: doc.SHA256, Batch: b.Number, From: b.From, To: b.To}
+		if err := w.out.Publish(ctx, salted(event.New(t.Tenant, w.cfg.Now(), data), t.Salt)); err != nil {
+			return false, errors.Join(err, w.line.Advance(ctx, t, next))
+		}
+		next = b.Number + 1
+	}
+	return true, nil
+}

@@ -1,0 +1,192 @@
+package ingestor
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ragbus/ragbus/pkg/admission"
+	"github.com/ragbus/ragbus/pkg/blob"
+	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/catalog"
+	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/embed/scriptembed"
+	"github.com/ragbus/ragbus/pkg/event"
+)
+
+// acceptFor is accept for any tenant.
+func (s *stack) acceptFor(t *testing.T, tenant, id, text string) corpus.Document {
+	t.Helper()
+	key, err := blob.Key(tenant, id, corpus.NewID())
+	check(t, err)
+	info, err := s.blobs.Put(t.Context(), key, bytes.NewReader([]byte(text)), blob.PutOptions{MaxBytes: 1 << 30})
+	check(t, err)
+	doc, _, err := s.catalog.Accept(t.Context(), catalog.Upload{
+		Tenant: tenant, ID: id, Collection: corpus.DefaultCollection, Filename: "d.md", Bytes: info.Bytes, SHA256: info.SHA256, BlobKey: key,
+	})
+	check(t, err)
+	return doc
+}
+
+// gate is a window as the gateway has one.
+func (s *stack) gate() *admission.Window {
+	return admission.New(admission.Config{Size: s.cfg.TenantWindow, Log: s.log}, s.broker.JS, s.catalog, s.broker.Publisher)
+}
+
+// uploadFor accepts a document and lets its work in, as the gateway does.
+func (s *stack) uploadFor(t *testing.T, gate *admission.Window, tenant, id, text string) {
+	t.Helper()
+	doc := s.acceptFor(t, tenant, id, text)
+	check(t, gate.Publish(t.Context(), event.New(tenant, time.Now(), event.DocumentUploaded{ID: id, Generation: doc.Generation})))
+}
+
+// facts calls each for every document that ends, in order, until it returns true.
+func (s *stack) facts(t *testing.T, each func(kind event.Kind, tenant, id string) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*bound)
+	defer cancel()
+	c, err := s.broker.JS.OrderedConsumer(ctx, broker.StreamEvents, jetstream.OrderedConsumerConfig{})
+	check(t, err)
+	messages, err := c.Messages()
+	check(t, err)
+	defer messages.Stop()
+	for {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		check(t, err)
+		e, err := event.Decode(event.Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
+		check(t, err)
+		id := ""
+		switch d := e.Data.(type) {
+		case event.DocumentIndexed:
+			id = d.ID
+		case event.DocumentFailed:
+			id = d.ID
+		case event.DocumentRemoved:
+			id = d.ID
+		}
+		if each(e.Kind(), e.Tenant, id) {
+			return
+		}
+	}
+}
+
+func size(n int) option {
+	return func(c *Config, _ *Deps) { c.TenantWindow = n }
+}
+
+// TestNobodyStandsBehindAllOfAnothersWork: one tenant has hundreds of documents
+// in line when another uploads one. How many of the first are indexed before
+// the second's is bounded by windows, whatever the machine does.
+func TestNobodyStandsBehindAllOfAnothersWork(t *testing.T) {
+	t.Parallel()
+	const window, crowd = 8, 300
+	s := prepare(t, scriptembed.Config{}, size(window))
+	gate := s.gate()
+	for i := range crowd {
+		s.uploadFor(t, gate, "bulk", fmt.Sprint("d", i), "herring in a barrel")
+	}
+	if n := s.broker.Messages(broker.StreamIngest); n != window {
+		t.Fatalf("%d messages in the queue for a window of %d", n, window)
+	}
+	s.run(t)
+	indexed, before, asked, done := 0, -1, -1, false
+	s.facts(t, func(kind event.Kind, tenant, id string) bool {
+		if kind != event.KindDocumentIndexed {
+			t.Errorf("%s of %s: %s", id, tenant, kind)
+		}
+		if tenant == "bulk" {
+			indexed++
+		} else {
+			before, done = indexed, true
+		}
+		if asked < 0 && indexed == 20 {
+			asked = indexed
+			s.uploadFor(t, gate, "single", "mine", "one salmon")
+		}
+		return done && indexed == crowd
+	})
+	// A window before it is read, a window before it is embedded, and what was
+	// in work or on its way to us.
+	if most := 4 * window; before-asked > most {
+		t.Errorf("%d documents of another tenant were indexed first; want at most %d", before-asked, most)
+	}
+	s.empty(t)
+}
+
+// empty fails unless nothing waits or is queued any more.
+func (s *stack) empty(t *testing.T) {
+	t.Helper()
+	lines, err := s.catalog.Lines(t.Context(), "", "", 10)
+	check(t, err)
+	if len(lines) > 0 {
+		t.Errorf("still in line: %+v", lines)
+	}
+	if letters := s.dead(t); letters > 0 {
+		t.Errorf("%d dead letters", letters)
+	}
+}
+
+// TestALargeDocumentIsNotBeforeAnothersSmallOne: of its batches only a window
+// is in the queue.
+func TestALargeDocumentIsNotBeforeAnothersSmallOne(t *testing.T) {
+	t.Parallel()
+	const window = 2
+	held := newHold()
+	s := prepare(t, scriptembed.Config{}, size(window), func(c *Config, d *Deps) {
+		c.EmbedSlots = 1
+		d.Vectors = held.around(d.Vectors)
+	})
+	gate := s.gate()
+	s.uploadFor(t, gate, "bulk", "book", book("herring", 5000))
+	s.run(t)
+	<-held.reached // its first batch is in work
+	s.uploadFor(t, gate, "single", "mine", "one salmon")
+	held.release()
+	var order []string
+	s.facts(t, func(_ event.Kind, tenant, _ string) bool {
+		order = append(order, tenant)
+		return len(order) == 2
+	})
+	if order[0] != "single" {
+		t.Errorf("they ended in the order %v", order)
+	}
+	doc, err := s.catalog.Document(t.Context(), "bulk", "book")
+	check(t, err)
+	points, err := s.index.Count(t.Context(), doc.Tenant, doc.ID, doc.SHA256)
+	check(t, err)
+	if doc.Status != corpus.Indexed || doc.Chunks <= 10*catalog.BatchSize || points != doc.Chunks || doc.Embedded != doc.Chunks {
+		t.Errorf("%d points, %+v", points, doc)
+	}
+	s.empty(t)
+}
+
+// hold stops the first who looks for vectors until it is released.
+type hold struct {
+	catalog.VectorCache
+	reached, released chan struct{}
+	once              sync.Once
+}
+
+func newHold() *hold { return &hold{reached: make(chan struct{}), released: make(chan struct{})} }
+
+func (h *hold) around(v catalog.VectorCache) *hold {
+	h.VectorCache = v
+	return h
+}
+
+func (h *hold) release() { close(h.released) }
+
+func (h *hold) Vectors(ctx context.Context, tenant, profile string, hashes []string) (map[string][]float32, error) {
+	h.once.Do(func() { close(h.reached) })
+	select {
+	case <-h.released:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return h.VectorCache.Vectors(ctx, tenant, profile, hashes)
+}
