@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"math"
-	"strconv"
 	"strings"
+
+	"github.com/ragbus/ragbus/pkg/llm/internal/upstream"
 )
 
 // Chunk is an event of an answer: those members of OpenAI's object of the same
@@ -30,8 +30,8 @@ type Choice struct {
 
 // Usage counts tokens.
 type Usage struct {
-	PromptTokens     Count `json:"prompt_tokens"`
-	CompletionTokens Count `json:"completion_tokens"`
+	PromptTokens     upstream.Count `json:"prompt_tokens"`
+	CompletionTokens upstream.Count `json:"completion_tokens"`
 }
 
 // errNoObject does not say what came in its place: it may be part of the answer.
@@ -85,23 +85,6 @@ func (c *Content) UnmarshalJSON(data []byte) error {
 	case '{', 'n':
 	default:
 		*c = Content(data)
-	}
-	return nil
-}
-
-// Count is a number of tokens.
-type Count int
-
-// maxCount is more than any answer has, and fits into an int everywhere.
-const maxCount = math.MaxInt32
-
-// UnmarshalJSON reads a number, which may have a fraction or be written as a
-// string. What is no number of tokens is zero. It never fails.
-func (c *Count) UnmarshalJSON(data []byte) error {
-	n, err := strconv.ParseFloat(strings.Trim(string(data), `"`), 64)
-	*c = 0
-	if err == nil && n > 0 && n <= maxCount {
-		*c = Count(n)
 	}
 	return nil
 }
