@@ -204,7 +204,8 @@ func (c *client) prepare(ctx context.Context) error {
 
 // blow sends the load and the faults.
 func (s *storm) blow(ctx context.Context) error {
-	blowing, calmDown := context.WithCancel(ctx)
+	// Who is late then finishes in calm.
+	blowing, calmDown := context.WithTimeout(ctx, s.cfg.Duration)
 	defer calmDown()
 	var faults, load sync.WaitGroup
 	faults.Go(func() { s.disturb(blowing) })
