@@ -12,7 +12,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/config"
 )
 
-// BusConfig is the operator's part of a [Signer]. Every service has it.
+// BusConfig is the operator's part of a [Signer]. The gateway, the retriever and the generator have it.
 type BusConfig struct {
 	// Secret is one secret, or several separated by commas: the first signs, all verify.
 	Secret config.Secret `env:"RAGBUS_BUS_SECRET"`

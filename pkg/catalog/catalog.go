@@ -199,7 +199,8 @@ type Store interface {
 	SweepVersions(ctx context.Context, ref Ref) error
 	// StaleBlobs returns the keys of uploads that the document no longer
 	// needs: superseded ones once it is indexed, all while it is deleting,
-	// none otherwise. Every accepted BlobKey is on record until forgotten.
+	// none otherwise. The BlobKey of each generation is on record until
+	// forgotten; that of an upload whose bytes were there already never is.
 	StaleBlobs(ctx context.Context, ref Ref) ([]string, error)
 	// ForgetBlobs drops keys from the record after their bytes are gone.
 	ForgetBlobs(ctx context.Context, ref Ref, keys []string) error

@@ -52,10 +52,15 @@ func (s *Store) Accept(ctx context.Context, u catalog.Upload) (corpus.Document, 
 				return err
 			}
 		}
+		doc = r.Document
+		if r.blobKey != u.BlobKey {
+			// Bytes that are there already: their second copy is the caller's to
+			// remove, and without a record an orphan that the sweep finds.
+			return nil
+		}
 		if _, err := tx.Exec(ctx, insertBlob, u.Tenant, u.ID, u.BlobKey); err != nil {
 			return fmt.Errorf("record blob: %w", err)
 		}
-		doc = r.Document
 		return nil
 	})
 	if err != nil {
