@@ -92,8 +92,8 @@ func (r *replicas) measureIngestion(t *testing.T, c *client.Client, how string, 
 	must(t, err)
 	took := time.Since(began)
 	most := 0
-	for _, copy := range r.services[broker.AccessIngestor] {
-		most = max(most, copy.peakMiB(t))
+	for _, replica := range r.services[broker.AccessIngestor] {
+		most = max(most, replica.peakMiB(t))
 	}
 	fmt.Printf("ingested %d chunks of %d documents, 8 at a time, %s: %.0f chunks/s, an ingestor's peak %d MiB\n",
 		chunks, l.Documents(), how, float64(chunks)/took.Seconds(), most)
