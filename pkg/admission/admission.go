@@ -68,6 +68,7 @@ type Window struct {
 	backlog *broker.Backlog
 	out     Publisher
 	refills *refills
+	counts  *counts
 }
 
 var (
@@ -86,7 +87,7 @@ func New(cfg Config, js jetstream.JetStream, line catalog.Line, out Publisher) *
 	if cfg.Observer == nil {
 		cfg.Observer = worker.Unobserved{}
 	}
-	return &Window{cfg: cfg, line: line, backlog: broker.NewBacklog(js), out: out, refills: newRefills()}
+	return &Window{cfg: cfg, line: line, backlog: broker.NewBacklog(js), out: out, refills: newRefills(), counts: newCounts()}
 }
 
 // Size returns the window.
@@ -104,17 +105,32 @@ func (w *Window) Publish(ctx context.Context, e event.Event) error {
 		// Of a document's batches the first ones come first.
 		return w.enter(ctx, t)
 	}
-	n, err := w.backlog.Of(ctx, e.Kind(), e.Tenant)
+	room, err := w.room(ctx, place{t.Tenant, t.Step})
 	if err != nil {
-		return err //nolint:wrapcheck // says what
+		return err
 	}
-	if n < w.cfg.Size {
+	if room {
 		err := w.out.Publish(ctx, e)
 		if !errors.Is(err, broker.ErrSubjectFull) {
 			return err //nolint:wrapcheck // names the event
 		}
 	}
 	return w.Wait(ctx, t)
+}
+
+// room reports whether there is room for one more. Where there was plenty a
+// moment ago it does not ask again.
+func (w *Window) room(ctx context.Context, p place) (bool, error) {
+	now := w.cfg.Now()
+	if w.counts.plenty(p, now, w.cfg.Size/2) {
+		return true, nil
+	}
+	n, err := w.backlog.Of(ctx, kindOf(p.step), p.tenant)
+	if err != nil {
+		return false, err //nolint:wrapcheck // says what
+	}
+	w.counts.note(p, now, n+1)
+	return n < w.cfg.Size, nil
 }
 
 // Wait puts work on record without looking for room first. It follows when

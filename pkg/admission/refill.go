@@ -26,6 +26,9 @@ const (
 	refillsAtOnce = 4
 	// rounds bounds how long one line has the turn.
 	rounds = 4
+	// restTime is how long Run lets room come together. A window lasts longer,
+	// unless its work takes less than a millisecond each.
+	restTime = 20 * time.Millisecond
 )
 
 // place is one tenant's line of one step.
@@ -95,6 +98,12 @@ func (w *Window) Run(ctx context.Context) error {
 				pause.Stop()
 				return nil
 			case <-w.refills.wake:
+				rest := time.NewTimer(restTime)
+				select {
+				case <-ctx.Done():
+				case <-rest.C:
+				}
+				rest.Stop()
 			case <-pause.C:
 				again = false
 				next, err := w.look(ctx, after)
@@ -145,8 +154,7 @@ func (w *Window) refillDue(ctx context.Context) error {
 // it. It may be called at any time, by any number at once.
 func (w *Window) Refill(ctx context.Context, tenant string, step catalog.Step) error {
 	for range rounds {
-		turns, err := w.line.Waiting(ctx, tenant, step, w.cfg.Size)
-		if err != nil || len(turns) == 0 {
+		if first, err := w.line.Waiting(ctx, tenant, step, 1); err != nil || len(first) == 0 {
 			return err //nolint:wrapcheck // says what
 		}
 		n, err := w.backlog.Of(ctx, kindOf(step), tenant)
@@ -159,16 +167,21 @@ func (w *Window) Refill(ctx context.Context, tenant string, step catalog.Step) e
 		if room <= 0 || room < w.cfg.Size/4 {
 			return nil
 		}
-		full, err := w.give(ctx, turns, room)
-		if err != nil || full {
+		turns, err := w.line.Waiting(ctx, tenant, step, room)
+		if err != nil {
+			return err //nolint:wrapcheck // says what
+		}
+		whole := len(turns) < room
+		if room, err = w.give(ctx, turns, room); err != nil || whole || room == 0 {
 			return err
 		}
 	}
 	return nil
 }
 
-// give gives out what there is room for, in order, and notes that it did.
-func (w *Window) give(ctx context.Context, turns []catalog.Turn, room int) (full bool, err error) {
+// give gives out what there is room for, in order, notes that it did, and
+// returns how much room is left.
+func (w *Window) give(ctx context.Context, turns []catalog.Turn, room int) (left int, err error) {
 	done := make([]catalog.Turn, 0, len(turns))
 	for _, t := range turns {
 		if room <= 0 {
@@ -190,12 +203,12 @@ func (w *Window) give(ctx context.Context, turns []catalog.Turn, room int) (full
 		}
 	}
 	if errors.Is(err, broker.ErrSubjectFull) {
-		full, err = true, nil
+		room, err = 0, nil
 	}
 	if err != nil {
 		err = fmt.Errorf("give out waiting work: %w", err)
 	}
-	return full, errors.Join(err, w.line.GivenOut(ctx, done))
+	return room, errors.Join(err, w.line.GivenOut(ctx, done))
 }
 
 // giveBatches gives out a document's batches and reports whether those were all.

@@ -54,9 +54,11 @@ type Line interface {
 	Waiting(ctx context.Context, tenant string, step Step, limit int) ([]Turn, error)
 	// GivenOut takes turns, of one tenant, from the line. It is called after
 	// the work has been given out, so that a crash in between gives it out
-	// twice rather than never. A turn that waits for another number since stays.
+	// twice rather than never. A turn stays that is not what [Line.Waiting]
+	// returned any more: somebody has put other work there since.
 	GivenOut(ctx context.Context, turns []Turn) error
-	// Advance notes that the batches of a turn before next were given out.
+	// Advance notes that the batches of a turn before next were given out, unless
+	// it has changed since as above.
 	Advance(ctx context.Context, t Turn, next int) error
 	// Lines returns up to limit tenants and steps that have work waiting, in
 	// order and after the given ones; "", "" begins.

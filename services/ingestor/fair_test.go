@@ -20,7 +20,7 @@ import (
 )
 
 // acceptFor is accept for any tenant.
-func (s *stack) acceptFor(t *testing.T, tenant, id, text string) corpus.Document {
+func (s *stack) acceptFor(t testing.TB, tenant, id, text string) corpus.Document {
 	t.Helper()
 	key, err := blob.Key(tenant, id, corpus.NewID())
 	check(t, err)
@@ -39,7 +39,7 @@ func (s *stack) gate() *admission.Window {
 }
 
 // uploadFor accepts a document and lets its work in, as the gateway does.
-func (s *stack) uploadFor(t *testing.T, gate *admission.Window, tenant, id, text string) {
+func (s *stack) uploadFor(t testing.TB, gate *admission.Window, tenant, id, text string) {
 	t.Helper()
 	doc := s.acceptFor(t, tenant, id, text)
 	check(t, gate.Publish(t.Context(), event.New(tenant, time.Now(), event.DocumentUploaded{ID: id, Generation: doc.Generation})))
@@ -114,6 +114,58 @@ func TestNobodyStandsBehindAllOfAnothersWork(t *testing.T) {
 	// in work or on its way to us.
 	if most := 4 * window; before-asked > most {
 		t.Errorf("%d documents of another tenant were indexed first; want at most %d", before-asked, most)
+	}
+	s.empty(t)
+}
+
+// TestACrowdSurvivesRestarts: what stands in the queue is lost, with many more
+// in line behind it whom nobody will tell, and the ingestor is restarted in the
+// middle again and again. All of them end indexed.
+func TestACrowdSurvivesRestarts(t *testing.T) {
+	t.Parallel()
+	const window, crowd, restarts = 4, 160, 4
+	s := prepare(t, scriptembed.Config{}, size(window))
+	gate := s.gate()
+	for i := range crowd {
+		s.uploadFor(t, gate, "bulk", fmt.Sprint("d", i), "herring in a barrel")
+	}
+	// What stands in the queue is lost at once, as with a broker's disk.
+	queue, err := s.broker.JS.Stream(t.Context(), broker.StreamIngest)
+	check(t, err)
+	check(t, queue.Purge(t.Context()))
+	indexed := map[string]bool{}
+	run := func() {
+		again, err := New(s.cfg, s.deps)
+		check(t, err)
+		s.Service = again
+		s.run(t)
+	}
+	run()
+	s.facts(t, func(_ event.Kind, _, id string) bool {
+		indexed[id] = true
+		if n := len(indexed); n%(crowd/(restarts+1)) == 0 && n < crowd-window {
+			s.stop()
+			run()
+		}
+		return len(indexed) == crowd-window
+	})
+	// What was lost with the queue is found by its lease.
+	s.stop()
+	s.after(2 * s.cfg.Lease)
+	check(t, s.emitStalled(t.Context(), s.fence(t)))
+	s.run(t)
+	s.facts(t, func(_ event.Kind, _, id string) bool {
+		indexed[id] = true
+		return len(indexed) == crowd
+	})
+	for i := range crowd {
+		doc, err := s.catalog.Document(t.Context(), "bulk", fmt.Sprint("d", i))
+		check(t, err)
+		points, err := s.index.Count(t.Context(), "bulk", doc.ID, doc.SHA256)
+		check(t, err)
+		if doc.Status != corpus.Indexed || points != doc.Chunks {
+			t.Errorf("%s: %s, %d points of %d", doc.ID, doc.Status, points, doc.Chunks)
+		}
 	}
 	s.empty(t)
 }

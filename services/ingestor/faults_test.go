@@ -94,6 +94,18 @@ func (c cutCatalog) Removed(ctx context.Context, ref catalog.Ref) (doc corpus.Do
 	return doc, err
 }
 
+func (c cutCatalog) Wait(ctx context.Context, turn catalog.Turn) error {
+	return c.cut.around("wait", func() error { return c.Store.Wait(ctx, turn) })
+}
+
+func (c cutCatalog) Advance(ctx context.Context, turn catalog.Turn, next int) error {
+	return c.cut.around("advance", func() error { return c.Store.Advance(ctx, turn, next) })
+}
+
+func (c cutCatalog) GivenOut(ctx context.Context, turns []catalog.Turn) error {
+	return c.cut.around("given out", func() error { return c.Store.GivenOut(ctx, turns) })
+}
+
 type cutIndex struct {
 	vector.Index
 	cut *cut
@@ -130,6 +142,7 @@ func TestACutAtAnyStepConverges(t *testing.T) {
 	t.Parallel()
 	steps := []string{
 		"begin", "put chunks", "extracted", "publish document.embed", "put vectors", "upsert", "finish batch", "activate", "go live",
+		"wait", "advance", "given out",
 		"sweep index", "sweep versions", "forget blobs", "publish document.indexed", "delete index", "removed", "publish document.removed",
 	}
 	for _, step := range steps {
@@ -141,7 +154,8 @@ func TestACutAtAnyStepConverges(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				c := &cut{step: step, after: after}
-				s := start(t, scriptembed.Config{}, func(_ *Config, d *Deps) {
+				s := start(t, scriptembed.Config{}, func(cfg *Config, d *Deps) {
+					cfg.TenantWindow = 1 // of four batches three wait
 					store := cutCatalog{Store: d.Catalog, VectorCache: d.Vectors, cut: c}
 					d.Catalog, d.Vectors, d.Index = store, store, cutIndex{d.Index, c}
 					d.Publisher = cutPublisher{publisherOf(d), c}
@@ -155,8 +169,8 @@ func TestACutAtAnyStepConverges(t *testing.T) {
 // live runs a document through its whole life: two versions and a deletion.
 func (s *stack) live(t *testing.T, c *cut) {
 	t.Helper()
-	s.whole(t, s.upload(t, "book", "book.md", book("herring", 70)))
-	doc := s.upload(t, "book", "book.md", book("salmon", 70))
+	s.whole(t, s.upload(t, "book", "book.md", book("herring", 200)))
+	doc := s.upload(t, "book", "book.md", book("salmon", 200))
 	s.whole(t, doc)
 	if n := len(s.search(t, "herring")); n != 0 {
 		t.Errorf("%d hits of the old version", n)

@@ -62,7 +62,7 @@ func start(t *testing.T, script scriptembed.Config, options ...option) *stack {
 }
 
 // prepare makes a stack whose service is not running yet.
-func prepare(t *testing.T, script scriptembed.Config, options ...option) *stack {
+func prepare(t testing.TB, script scriptembed.Config, options ...option) *stack {
 	t.Helper()
 	dir := t.TempDir()
 	ctx := t.Context()
@@ -105,7 +105,7 @@ func prepare(t *testing.T, script scriptembed.Config, options ...option) *stack 
 }
 
 // run starts the service; stop, or the end of the test, ends it.
-func (s *stack) run(t *testing.T) {
+func (s *stack) run(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -232,7 +232,7 @@ func (s *stack) blobKeys(t *testing.T) []string {
 	return keys
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -75,8 +75,21 @@ func lineCases() map[string]func(*testing.T, *fixture) {
 			}
 			f.wantLine(t, catalog.Embed, moved, turn(catalog.Embed, "e", 1))
 			again := moved
-			again.Next, again.Salt = 3, "salt"
+			again.Next = 3
 			f.wait(t, again, turn(catalog.Embed, "d", 1))
+			f.wantLine(t, catalog.Embed, again, turn(catalog.Embed, "e", 1))
+			// Whoever was at it does not jump over what was put back.
+			if err := errors.Join(f.Advance(t.Context(), moved, 9), f.GivenOut(t.Context(), []catalog.Turn{moved})); err != nil {
+				t.Fatal(err)
+			}
+			f.wantLine(t, catalog.Embed, again, turn(catalog.Embed, "e", 1))
+			salted := again
+			salted.Salt = "salt"
+			f.wait(t, salted)
+			if err := errors.Join(f.Advance(t.Context(), again, 9), f.GivenOut(t.Context(), []catalog.Turn{again})); err != nil {
+				t.Fatal(err)
+			}
+			again = salted
 			f.wantLine(t, catalog.Embed, again, turn(catalog.Embed, "e", 1))
 			later := turn(catalog.Embed, "d", 3)
 			later.Next = 9

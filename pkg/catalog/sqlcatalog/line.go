@@ -29,8 +29,8 @@ const (
 		number = excluded.number
 		where excluded.number >= line.number`
 	selectLine  = "select document, number, next, salt, since from line where tenant = $1 and step = $2 order by since, document limit $3"
-	leaveLine   = "delete from line where tenant = $1 and step = $2 and document = $3 and number = $4"
-	advanceLine = "update line set next = $5 where tenant = $1 and step = $2 and document = $3 and number = $4 and next < $5"
+	leaveLine   = "delete from line where tenant = $1 and step = $2 and document = $3 and number = $4 and next = $5 and salt = $6"
+	advanceLine = "update line set next = $7 where tenant = $1 and step = $2 and document = $3 and number = $4 and next = $5 and salt = $6 and next < $7"
 	// Each line is found with one look at the index, however long it is.
 	nextLine = "select tenant, step from line where (tenant, step) > ($1, $2) order by tenant, step limit 1"
 
@@ -94,7 +94,7 @@ func (s *Store) GivenOut(ctx context.Context, turns []catalog.Turn) error {
 		var documents, changes, places [][]any
 		now := s.now().UnixMicro()
 		for _, t := range turns {
-			places = append(places, []any{t.Tenant, string(t.Step), t.ID, t.Number})
+			places = append(places, []any{t.Tenant, string(t.Step), t.ID, t.Number, t.Next, t.Salt})
 			if t.Step == catalog.Describe {
 				changes = append(changes, []any{t.Tenant, t.ID, t.Number, now})
 				continue
@@ -115,7 +115,7 @@ func (s *Store) GivenOut(ctx context.Context, turns []catalog.Turn) error {
 // Advance implements [catalog.Line].
 func (s *Store) Advance(ctx context.Context, t catalog.Turn, next int) error {
 	err := s.db.Tenant(t.Tenant).Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		_, err := tx.Exec(ctx, advanceLine, t.Tenant, string(t.Step), t.ID, t.Number, next)
+		_, err := tx.Exec(ctx, advanceLine, t.Tenant, string(t.Step), t.ID, t.Number, t.Next, t.Salt, next)
 		return err
 	})
 	return wrap("advance in line", err)
