@@ -29,11 +29,11 @@ func (b *Backlog) Of(ctx context.Context, kind event.Kind, tenant string) (int, 
 	subject := event.SubjectOf(kind, tenant)
 	s, err := b.handle(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("count %s: %w", subject, classify(err))
+		return 0, fmt.Errorf("count %s: %w", subject, unavailable(err))
 	}
 	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subject))
 	if err != nil {
-		return 0, fmt.Errorf("count %s: %w", subject, classify(err))
+		return 0, fmt.Errorf("count %s: %w", subject, unavailable(err))
 	}
 	return int(info.State.Subjects[subject]), nil
 }

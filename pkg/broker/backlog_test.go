@@ -117,3 +117,24 @@ func TestABoundComesDownWithTheQueue(t *testing.T) {
 		t.Errorf("the bound is %d with an empty queue", cfg.MaxMsgsPerSubject)
 	}
 }
+
+// TestAQueueThatIsMissingMayComeBack: work must not be given up because of it.
+func TestAQueueThatIsMissingMayComeBack(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	backlog := broker.NewBacklog(b.JS)
+	for range 2 { // unknown before, and known before
+		if err := b.JS.DeleteStream(t.Context(), broker.StreamIngest); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := backlog.Of(t.Context(), event.KindDocumentUploaded, "acme"); !fault.Is(err, fault.Transient) {
+			t.Errorf("got %v", err)
+		}
+		if err := broker.Ensure(t.Context(), b.JS, b.Topology); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := backlog.Of(t.Context(), event.KindDocumentUploaded, "acme"); err != nil {
+			t.Errorf("when it is back: %v", err)
+		}
+	}
+}

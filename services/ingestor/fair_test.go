@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -241,4 +244,43 @@ func (h *hold) Vectors(ctx context.Context, tenant, profile string, hashes []str
 		return nil, ctx.Err()
 	}
 	return h.VectorCache.Vectors(ctx, tenant, profile, hashes)
+}
+
+// counted counts the turns that were put in line.
+type counted struct {
+	catalog.Store
+	turns *atomic.Int64
+}
+
+func (c counted) Wait(ctx context.Context, t catalog.Turn) error {
+	c.turns.Add(1)
+	return c.Store.Wait(ctx, t)
+}
+
+// TestWhatPipelinesSendYieldsToo: their events are in the queue whatever the
+// window is, but only taking them in goes before others' work.
+func TestWhatPipelinesSendYieldsToo(t *testing.T) {
+	t.Parallel()
+	const window, sent = 2, 20
+	var turns atomic.Int64
+	s := prepare(t, scriptembed.Config{}, size(window), func(_ *Config, d *Deps) { d.Catalog = counted{d.Catalog, &turns} })
+	for i := range sent {
+		name := filepath.Join(s.prefix, fmt.Sprintf("d%d.md", i))
+		check(t, os.WriteFile(name, fmt.Appendf(nil, "herring number %d", i), 0o600))
+		s.publish(t, event.DocumentUploaded{ID: fmt.Sprint("d", i), DataRef: "file://" + name})
+	}
+	s.run(t)
+	indexed := 0
+	s.facts(t, func(kind event.Kind, _, id string) bool {
+		if kind != event.KindDocumentIndexed {
+			t.Errorf("%s: %s", id, kind)
+		}
+		indexed++
+		return indexed == sent
+	})
+	// At first more are in the queue than the window, at last no more.
+	if n := turns.Load(); n < sent/2 || n > sent {
+		t.Errorf("%d of %d were put in line", n, sent)
+	}
+	s.empty(t)
 }
