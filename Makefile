@@ -67,7 +67,7 @@ storm: e2e-tools ## kill, pause, cut and fill what runs, under load, and check e
 	.cache/e2e/storm -tools $(CURDIR)/.cache/e2e -seed $(SEED) -mode serve $(STORM)
 
 storm-short: ## a storm of less than two minutes
-	@$(MAKE) storm STORM='-documents 64 -chats 64 -duration 20s'
+	@$(MAKE) storm STORM='-documents 48 -chats 48 -duration 12s'
 
 fuzz: ## run every fuzz target for FUZZTIME (default 5s)
 	@.ci/fuzz $(FUZZTIME)
