@@ -147,7 +147,7 @@ func damages() []damage {
 			t.Helper()
 			check(t, s.blobs.Delete(t.Context(), s.blobKeys(t)[0]))
 		}},
-		{name: "a process died before it deleted the bytes of an upload that changed nothing", want: []reconcile.Kind{reconcile.BytesSurplus}, do: func(t *testing.T, s *stack) {
+		{name: "a process died before it deleted the bytes of an upload that changed nothing", want: []reconcile.Kind{reconcile.BytesOrphaned}, do: func(t *testing.T, s *stack) {
 			t.Helper()
 			if _, outcome := s.accept(t, "book", "book.md", book("herring", 70)); outcome != catalog.Unchanged {
 				t.Fatalf("outcome %d", outcome)
