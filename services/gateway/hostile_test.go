@@ -41,6 +41,7 @@ func TestHostileRequestsHarmNobody(t *testing.T) {
 	s.workers(func(w *work) {
 		if w.event.Tenant == "idle" {
 			<-hold
+			return
 		}
 		complete("Still fine.")(w)
 	})

@@ -306,6 +306,9 @@ func (w *work) finish(out *reply.Writer, a conversation.Answer, ids ...string) {
 	must(w.t, err)
 	stored.Sources = sources
 	kept, err := w.s.chats.Finish(w.ctx, conversation.Caller{Tenant: w.event.Tenant, Owner: w.ask.Owner}, stored)
+	if w.ctx.Err() != nil {
+		return // the test is over, and with it whoever asked
+	}
 	must(w.t, err)
 	kept.Sources = nil
 	must(w.t, out.End(kept))
