@@ -57,7 +57,7 @@ e2e: e2e-tools ## run the end-to-end suite over two replicas of each service as 
 	RAGBUS_E2E_TOOLS=$(CURDIR)/.cache/e2e RAGBUS_TEST_REQUIRE=postgres go test -count=1 -timeout 20m $(TESTFLAGS) -run Replicas ./cmd/ragbus/e2e/
 
 e2e-measure: ## measure what `make e2e` has built; docs/performance.md says what it means
-	RAGBUS_E2E_MEASURE=1 RAGBUS_E2E_TOOLS=$(CURDIR)/.cache/e2e RAGBUS_TEST_REQUIRE=postgres go test -count=1 -timeout 20m -run ReplicasAreMeasured ./cmd/ragbus/e2e/
+	RAGBUS_E2E_MEASURE=1 RAGBUS_E2E_TOOLS=$(CURDIR)/.cache/e2e RAGBUS_TEST_REQUIRE=postgres go test -v -count=1 -timeout 20m -run ReplicasAreMeasured ./cmd/ragbus/e2e/
 
 STORM     ?= -documents 2000 -chats 2000 -duration 5m
 SEED      ?= $(shell date +%s)
