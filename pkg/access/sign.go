@@ -112,12 +112,6 @@ func (s *Signer) verify(signature string, message func() []byte) error {
 	return badSignature("the signature is not one of this system's secrets")
 }
 
-// IsBadSignature reports whether err is a refusal of [Signer.VerifyAsked] or [Signer.VerifySearch].
-func IsBadSignature(err error) bool {
-	code, _ := fault.Public(err)
-	return err != nil && code == codeBadSignature
-}
-
 const codeBadSignature = "bad_signature"
 
 func badSignature(why string) error {

@@ -213,11 +213,6 @@ type Store interface {
 	// Document returns the row whatever its acl, for work that acts for the system.
 	Document(ctx context.Context, tenant, id string) (corpus.Document, error)
 
-	// Stalled returns up to limit unsettled documents of all tenants that have
-	// not moved since before, oldest first, and touches them, so that two
-	// sweepers do not get the same ones. Every step of the work is a move;
-	// UpdatedAt of what is returned stays.
-	Stalled(ctx context.Context, before time.Time, limit int) ([]corpus.Document, error)
 	// OpenBatches returns the batches of an embedding document that are not finished.
 	OpenBatches(ctx context.Context, ref Ref) ([]Batch, error)
 

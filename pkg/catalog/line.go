@@ -42,7 +42,7 @@ type Turn struct {
 // so that nobody stands behind all that another tenant has.
 //
 // Work that waits does not move, and counts as moved while it waits:
-// [Store.Stalled] and [Sweeper.Unconfirmed] do not return it, for a day at
+// [Sweeper.Claim] and [Sweeper.Unconfirmed] do not return it, for a day at
 // most; then they do, lest anything be forgotten here.
 type Line interface {
 	// Wait puts work at the end of its line. Work of the same step and document

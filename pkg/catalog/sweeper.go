@@ -57,7 +57,10 @@ type Holding struct {
 type Sweeper interface {
 	// TakeFence returns a fence greater than all before, and refuses those from now on.
 	TakeFence(ctx context.Context) (Fence, error)
-	// Claim is [Store.Stalled] behind a fence.
+	// Claim returns up to limit unsettled documents of all tenants that have
+	// not moved since before, oldest first, and touches them, so that two
+	// sweepers do not get the same ones. Every step of the work is a move;
+	// UpdatedAt of what is returned stays.
 	Claim(ctx context.Context, fence Fence, before time.Time, limit int) ([]corpus.Document, error)
 	// Unconfirmed returns up to limit changes that were made, or returned here
 	// last, before the given time, oldest first.

@@ -14,18 +14,12 @@ type guardedModel struct {
 	llm.Model
 
 	endpoint *Endpoint
-	lane     Lane
 }
 
 // Model returns m behind the endpoint. A call is repeated only as long as
 // nothing of its answer has been passed on.
 func Model(m llm.Model, endpoint *Endpoint) llm.Model {
-	return &guardedModel{Model: m, endpoint: endpoint, lane: Interactive}
-}
-
-// BulkModel is [Model] for work that nobody waits for.
-func BulkModel(m llm.Model, endpoint *Endpoint) llm.Model {
-	return &guardedModel{Model: m, endpoint: endpoint, lane: Bulk}
+	return &guardedModel{Model: m, endpoint: endpoint}
 }
 
 // assumedAnswer is how many tokens an answer is thought to have until it has
@@ -36,7 +30,7 @@ const assumedAnswer = 1024
 func (g *guardedModel) Stream(ctx context.Context, r llm.Request) iter.Seq2[llm.Delta, error] {
 	return func(yield func(llm.Delta, error) bool) {
 		stopped := false
-		err := g.endpoint.do(ctx, g.lane, modelCost(r), func(ctx context.Context, began func()) (int, bool, error) {
+		err := g.endpoint.do(ctx, Interactive, modelCost(r), func(ctx context.Context, began func()) (int, bool, error) {
 			tokens, passed := -1, false
 			for delta, err := range g.Model.Stream(ctx, r) {
 				if err != nil {

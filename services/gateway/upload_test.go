@@ -92,7 +92,9 @@ func TestAnUploadIsAcceptedWithoutTheBroker(t *testing.T) {
 	s := newStack(t)
 	g := s.serve(func(_ *Config, d *Deps) { d.Publisher = deafPublisher{} })
 	d := g.postJSON("/v1/documents", `{"text":"x"}`).document(t, http.StatusAccepted)
-	if stalled, err := s.docs.Stalled(t.Context(), time.Now().Add(time.Minute), 10); err != nil || len(stalled) != 1 || stalled[0].ID != d.ID {
+	fence, err := s.docs.TakeFence(t.Context())
+	must(t, err)
+	if stalled, err := s.docs.Claim(t.Context(), fence, time.Now().Add(time.Minute), 10); err != nil || len(stalled) != 1 || stalled[0].ID != d.ID {
 		t.Fatalf("the sweeper would not find it: %v %v", stalled, err)
 	}
 	p := g.postJSON("/v1/chat", `{"question":"Why?"}`).problem(t, http.StatusServiceUnavailable, "broker_unavailable")

@@ -315,7 +315,7 @@ func (w *walk) asked(content string) []operation {
 			return fine
 		}},
 		{"stalled", 1, false, func(t *testing.T, _ catalog.Ref) error {
-			docs, err := f.Stalled(t.Context(), time.Now().Add(time.Hour), 10)
+			docs, err := f.Claim(t.Context(), f.fence(t), time.Now().Add(time.Hour), 10)
 			if (len(docs) == 1) != (w.m.exists && !w.m.status.Settled()) {
 				t.Errorf("%d documents are stalled", len(docs))
 			}

@@ -28,7 +28,7 @@ func sweepCases() map[string]func(*testing.T, *fixture) {
 			other := upload("of-another-tenant", "one")
 			other.Tenant = "other"
 			f.accept(t, other, catalog.Created)
-			docs, err := f.Stalled(t.Context(), later(), 10)
+			docs, err := f.Claim(t.Context(), f.fence(t), later(), 10)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -43,12 +43,12 @@ func sweepCases() map[string]func(*testing.T, *fixture) {
 			}
 			before := later()
 			for _, want := range []string{"d0 d1", "d2 d3", "d4", ""} {
-				docs, err := f.Stalled(t.Context(), before, 2)
+				docs, err := f.Claim(t.Context(), f.fence(t), before, 2)
 				if err != nil || ids(docs) != want {
 					t.Errorf("got %s, %v, want %s", ids(docs), err, want)
 				}
 			}
-			docs, err := f.Stalled(t.Context(), later(), 10)
+			docs, err := f.Claim(t.Context(), f.fence(t), later(), 10)
 			if err != nil || ids(docs) != "d0 d1 d2 d3 d4" {
 				t.Errorf("a lease later: got %s, %v", ids(docs), err)
 			}
@@ -58,14 +58,14 @@ func sweepCases() map[string]func(*testing.T, *fixture) {
 			for name, step := range f.steps(t, doc) {
 				before := later()
 				step()
-				if docs, err := f.Stalled(t.Context(), before, 10); err != nil || len(docs) != 0 {
+				if docs, err := f.Claim(t.Context(), f.fence(t), before, 10); err != nil || len(docs) != 0 {
 					t.Errorf("%s: stalled %s, %v", name, ids(docs), err)
 				}
 			}
 		},
 		"being given does not change the document": func(t *testing.T, f *fixture) {
 			doc := f.accept(t, upload("d", "one"), catalog.Created)
-			if _, err := f.Stalled(t.Context(), later(), 10); err != nil {
+			if _, err := f.Claim(t.Context(), f.fence(t), later(), 10); err != nil {
 				t.Fatal(err)
 			}
 			wantEqual(t, "the document", f.current(t, "d"), doc)
@@ -201,11 +201,11 @@ func raceCases() map[string]func(*testing.T, *fixture) {
 			for i := range n {
 				f.accept(t, upload(fmt.Sprint("d", i), "one"), catalog.Created)
 			}
-			before := later()
+			before, fence := later(), f.fence(t)
 			var mu sync.Mutex
 			given := make(map[string]int)
 			race(func(int) {
-				docs, err := f.Stalled(t.Context(), before, 4)
+				docs, err := f.Claim(t.Context(), fence, before, 4)
 				if err != nil {
 					t.Error(err)
 				}

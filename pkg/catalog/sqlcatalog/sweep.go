@@ -113,17 +113,6 @@ const (
 	touchStalled = "update documents set moved_at = $4 where tenant = $1 and id = $2 and moved_at = $3"
 )
 
-// Stalled implements [catalog.Store].
-func (s *Store) Stalled(ctx context.Context, before time.Time, limit int) ([]corpus.Document, error) {
-	var docs []corpus.Document
-	// Sweepers take turns, so that each gets other documents.
-	err := s.db.AllTenants().Alone("sweep", "").Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
-		docs, err = s.stalled(ctx, tx, before, limit)
-		return err
-	})
-	return docs, wrap("find stalled documents", err)
-}
-
 func (s *Store) stalled(ctx context.Context, tx *sqldb.Tx, before time.Time, limit int) ([]corpus.Document, error) {
 	var stalled []*row
 	err := tx.Each(ctx, selectStalled, []any{before.UnixMicro(), clampLimit(limit)}, func(scan func(...any) error) error {
