@@ -120,6 +120,12 @@ func (s *Service) route() worker.Typed[event.ChatRetrieved] {
 	return worker.Handle(s.answer).Buried(s.bury).Urgent(func(q event.ChatRetrieved) bool { return !q.Asked.Background })
 }
 
+// Ready returns nil while the service takes work: it runs, and the broker
+// answers its pulls. It does not wait.
+func (s *Service) Ready(ctx context.Context) error {
+	return s.worker.Ready(ctx) //nolint:wrapcheck // says which worker
+}
+
 // Run works until ctx ends and returns when running answers are done or
 // handed back, at the latest after the grace. It needs the consumer to exist.
 func (s *Service) Run(ctx context.Context) error {

@@ -161,6 +161,16 @@ func (s *Service) buried(ctx context.Context, ref catalog.Ref, b worker.Burial) 
 	return s.fail(ctx, ref, fault.New(b.Class, b.Code, b.Message).WithCause(b.Err), true)
 }
 
+// Ready returns nil while the service takes work: it runs, and the broker
+// answers the pulls of all its workers. It does not wait.
+func (s *Service) Ready(ctx context.Context) error {
+	var problems []error
+	for _, w := range s.workers {
+		problems = append(problems, w.Ready(ctx))
+	}
+	return errors.Join(problems...)
+}
+
 // Run works until ctx ends and returns when everything is finished or handed back.
 func (s *Service) Run(ctx context.Context) error {
 	return lifecycle.Run(ctx, s.log,

@@ -140,6 +140,12 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	return s, nil
 }
 
+// Ready returns nil while the service takes work: it runs, and the broker
+// answers its pulls. It does not wait.
+func (s *Service) Ready(ctx context.Context) error {
+	return s.worker.Ready(ctx) //nolint:wrapcheck // says which worker
+}
+
 // Run works until ctx ends and returns when everything is finished or handed back.
 func (s *Service) Run(ctx context.Context) error {
 	return lifecycle.Run(ctx, s.log,

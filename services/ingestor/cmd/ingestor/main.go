@@ -11,6 +11,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/backing/bucket"
 	"github.com/ragbus/ragbus/pkg/backing/embedder"
 	"github.com/ragbus/ragbus/pkg/backing/index"
+	"github.com/ragbus/ragbus/pkg/lifecycle"
 	"github.com/ragbus/ragbus/pkg/process"
 	"github.com/ragbus/ragbus/services/ingestor"
 )
@@ -74,5 +75,6 @@ func run(ctx context.Context, env process.Environment) (err error) {
 	if err != nil {
 		return err
 	}
+	p.Host().OnProbe(lifecycle.Check{Name: "worker", Probe: service.Ready})
 	return p.Work(ctx, cfg.Probes, service.Run)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/backing/embedder"
 	"github.com/ragbus/ragbus/pkg/backing/index"
 	"github.com/ragbus/ragbus/pkg/backing/writer"
+	"github.com/ragbus/ragbus/pkg/lifecycle"
 	"github.com/ragbus/ragbus/pkg/process"
 	"github.com/ragbus/ragbus/services/retriever"
 )
@@ -76,5 +77,6 @@ func run(ctx context.Context, env process.Environment) (err error) {
 	if err != nil {
 		return err
 	}
+	p.Host().OnProbe(lifecycle.Check{Name: "worker", Probe: service.Ready})
 	return p.Work(ctx, cfg.Probes, service.Run)
 }
