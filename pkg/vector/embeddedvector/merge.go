@@ -211,6 +211,7 @@ func (s *segment) mergePostings(parts []part, moved [][]uint32) {
 	}
 	s.offsets = append(s.offsets, uint32(len(s.chunks)))
 	s.terms, s.offsets = slices.Clip(s.terms), slices.Clip(s.offsets)
+	s.guide = newGuide(s.terms)
 }
 
 // nextTerm returns the least term that some part has not passed yet.

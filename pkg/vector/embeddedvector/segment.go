@@ -36,6 +36,7 @@ type segment struct {
 
 	// The postings of terms[i] are [offsets[i], offsets[i+1]), ascending by chunk.
 	terms   []uint32
+	guide   guide
 	offsets []uint32
 	chunks  []uint32
 	impacts []float32
@@ -50,7 +51,7 @@ func (s *segment) size() int { return len(s.owner) }
 
 // postings returns the chunks with the term and its impact in each.
 func (s *segment) postings(term uint32) ([]uint32, []float32) {
-	i, ok := slices.BinarySearch(s.terms, term)
+	i, ok := s.guide.find(s.terms, term)
 	if !ok {
 		return nil, nil
 	}
@@ -68,7 +69,7 @@ func (s *segment) bytes() int {
 	for _, d := range s.documents {
 		perDocument += 160 + len(d.id) + len(d.version)
 	}
-	return perDocument + 4*(len(s.first)+len(s.owner)+len(s.ordinals)+len(s.terms)+len(s.offsets)+len(s.chunks)+len(s.impacts)+len(s.scales)) +
+	return perDocument + 4*(len(s.first)+len(s.owner)+len(s.ordinals)+len(s.terms)+len(s.guide.begins)+len(s.offsets)+len(s.chunks)+len(s.impacts)+len(s.scales)) +
 		len(s.high) + len(s.low)
 }
 
@@ -200,7 +201,7 @@ func (b *builder) finish() *segment {
 		at += b.counts[slot]
 	}
 	s.offsets[len(order)] = at
-	s.terms = terms
+	s.terms, s.guide = terms, newGuide(terms)
 	s.chunks, s.impacts = make([]uint32, at), make([]float32, at)
 	chunk, left := -1, uint32(0)
 	for _, block := range b.postings.blocks() {
