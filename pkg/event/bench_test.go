@@ -52,3 +52,19 @@ func BenchmarkDecodeRetrieved(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkNewPassages(b *testing.B) {
+	e := retrieved(b)
+	payload, ok := e.Data.(event.ChatRetrieved)
+	if !ok {
+		b.Fatalf("a %T", e.Data)
+	}
+	list := payload.Passages.List()
+	b.SetBytes(int64(len(payload.Passages.JSON())))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := event.NewPassages(list); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

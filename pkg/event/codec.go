@@ -101,7 +101,7 @@ func Decode(m Message) (Event, error) {
 	case strings.HasPrefix(strings.ToLower(header(m.Header, HeaderContentType)), "application/cloudevents"):
 		env, err = structured(m.Data)
 	case header(m.Header, HeaderType) != "":
-		env = binary(m)
+		env = binaryMode(m)
 	default:
 		env = envelope{Type: kind.CloudEventType(), ID: header(m.Header, HeaderMsgID), SpecVersion: "1.0", Data: m.Data}
 		if env.ID == "" {
@@ -197,7 +197,7 @@ func headerSafe(s string) bool {
 	return true
 }
 
-func binary(m Message) envelope {
+func binaryMode(m Message) envelope {
 	get := func(key string) string { return unescape(header(m.Header, key)) }
 	return envelope{
 		ID: get(HeaderID), Source: get(HeaderSource), SpecVersion: get(HeaderSpecVersion), Type: get(HeaderType),
@@ -253,7 +253,7 @@ func (v envelope) payload(kind Kind) (Payload, error) {
 	case KindChatAsked:
 		return decode[ChatAsked](v.Data)
 	case KindChatRetrieved:
-		return decode[ChatRetrieved](v.Data)
+		return decodeRetrieved(v.Data)
 	case KindDocumentIndexed:
 		return decode[DocumentIndexed](v.Data)
 	case KindDocumentFailed:
@@ -334,11 +334,19 @@ func header(h map[string][]string, key string) string {
 
 // escape percent-encodes what the CloudEvents NATS binding forbids in a header.
 func escape(s string) string {
+	forbidden := func(c byte) bool { return c <= ' ' || c == '"' || c == '%' || c >= 0x7f }
+	first := 0
+	for first < len(s) && !forbidden(s[first]) {
+		first++
+	}
+	if first == len(s) {
+		return s
+	}
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(s) {
 		c := s[i]
-		if c <= ' ' || c == '"' || c == '%' || c >= 0x7f {
+		if forbidden(c) {
 			b.WriteByte('%')
 			b.WriteByte(hex[c>>4])
 			b.WriteByte(hex[c&15])

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -27,7 +28,12 @@ func NewPassages(list []corpus.Passage) (Passages, error) {
 	if len(list) == 0 {
 		return Passages{}, nil
 	}
-	text, err := json.Marshal(list)
+	const members, escaped = 512, 16 // bytes of all but the text; one in so many more for its escapes
+	size := 0
+	for i := range list {
+		size += members + len(list[i].Text) + len(list[i].Text)/escaped
+	}
+	text, err := appendPassages(make([]byte, 0, size), list)
 	if err != nil {
 		return Passages{}, fault.As(fault.Permanent, fmt.Errorf("encode passages: %w", err))
 	}
@@ -65,6 +71,9 @@ func (p *Passages) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
+// namePassages begins the member of [ChatRetrieved] that [encode] puts last.
+const namePassages = `,"passages":`
+
 // encode returns the JSON of a payload.
 func encode(p Payload) ([]byte, error) {
 	retrieved, ok := p.(ChatRetrieved)
@@ -78,10 +87,32 @@ func encode(p Payload) ([]byte, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // Encode names the event
 	}
-	const name = `,"passages":`
-	data := make([]byte, 0, len(head)+len(name)+len(passages))
+	data := make([]byte, 0, len(head)+len(namePassages)+len(passages))
 	data = append(data, head[:len(head)-1]...)
-	data = append(data, name...)
+	data = append(data, namePassages...)
 	data = append(data, passages...)
 	return append(data, '}'), nil
+}
+
+// decodeRetrieved is [decode] for what [encode] writes: it takes the passages
+// off the end and leaves the rest to the general decoder. Whatever looks
+// different goes there whole, so that both say the same of all data.
+func decodeRetrieved(data []byte) (ChatRetrieved, error) {
+	// No string holds this: quotes inside one are escaped.
+	at := bytes.Index(data, []byte(namePassages+"["))
+	// Another member ends before it: "{" with a comma would not be noticed.
+	if at < 1 || strings.IndexByte("{ \t\r\n", data[at-1]) >= 0 {
+		return decode[ChatRetrieved](data)
+	}
+	text := data[at+len(namePassages):]
+	list, rest, ok := readPassages(text)
+	if !ok || string(rest) != "}" {
+		return decode[ChatRetrieved](data)
+	}
+	out, err := decode[ChatRetrieved](append(data[:at:at], '}'))
+	if err != nil || out.Passages.text != nil { // they are there twice
+		return decode[ChatRetrieved](data)
+	}
+	out.Passages = Passages{list: list, text: text[: len(text)-1 : len(text)-1]}
+	return out, nil
 }
