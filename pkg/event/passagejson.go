@@ -13,7 +13,7 @@ import (
 )
 
 // Passages are nearly all of what a question sends, so they are written and
-// read here by hand, each in one pass: [appendPassages] writes valid text as
+// read here by hand, each in one pass: [appendPassages] writes them as
 // encoding/json does, byte for byte, and [readPassages] reads exactly that form. JSON of any other form is valid too; the general decoder has it.
 
 // appendPassages appends the JSON of a list. A score that is no finite number is an error.
@@ -100,50 +100,47 @@ func appendNumber(b []byte, f *float64) ([]byte, error) {
 }
 
 // appendText appends a string in quotes. Besides what JSON forbids, what HTML
-// and JavaScript take for their own is escaped.
+// and JavaScript take for their own is escaped: the latter has U+2028 and
+// U+2029 end a line. A byte that is not UTF-8 becomes U+FFFD.
 func appendText(b []byte, s string) []byte {
-	if !utf8.ValidString(s) {
-		s = string([]rune(s)) // U+FFFD for each wrong byte
-	}
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
-	from := 0
+	from, next := 0, 0 // where what is not written begins, and the next character
 	for i := range len(s) {
 		c := s[i]
-		if plainBytes[c] {
+		if plainBytes[c] || i < next {
 			continue
 		}
-		if c == lineSeparator[0] {
-			if i+2 < len(s) && s[i+1] == lineSeparator[1] && s[i+2]&^1 == lineSeparator[2] {
-				b = append(append(b, s[from:i]...), `\u202`...)
-				b = append(b, hex[s[i+2]&0xf])
-				from = i + 3
+		if c < utf8.RuneSelf {
+			b = append(append(b, s[from:i]...), '\\')
+			if short := strings.IndexByte(escapedBytes, c); short >= 0 {
+				b = append(b, escapeLetters[short])
+			} else {
+				b = append(b, 'u', '0', '0', hex[c>>4], hex[c&0xf])
 			}
+			from = i + 1
 			continue
 		}
-		b = append(append(b, s[from:i]...), '\\')
-		from = i + 1
-		if short := strings.IndexByte(escapedBytes, c); short >= 0 {
-			b = append(b, escapeLetters[short])
-		} else {
-			b = append(b, 'u', '0', '0', hex[c>>4], hex[c&0xf])
+		r, size := utf8.DecodeRuneInString(s[i:])
+		next = i + size
+		if r == '\u2028' || r == '\u2029' || r == utf8.RuneError && size == 1 {
+			b = append(append(b, s[from:i]...), '\\', 'u', hex[r>>12], hex[r>>8&0xf], hex[r>>4&0xf], hex[r&0xf])
+			from = next
 		}
 	}
 	return append(append(b, s[from:]...), '"')
 }
 
+// escapedBytes and escapeLetters are what has a short escape, and its letters.
 const (
-	// escapedBytes and escapeLetters are what has a short escape, and its letters.
 	escapedBytes  = "\"\\\b\f\n\r\t"
 	escapeLetters = `"\bfnrt`
-	// lineSeparator and the paragraph separator after it end a line in JavaScript.
-	lineSeparator = "\u2028"
 )
 
-// plainBytes are the bytes of valid UTF-8 that stand for themselves in a string.
+// plainBytes are the characters of ASCII that stand for themselves in a string.
 var plainBytes = func() (plain [256]bool) { //nolint:gochecknoglobals // never changed
-	for c := range plain {
-		plain[c] = c >= ' ' && !strings.ContainsRune(`"\<>&`, rune(c)) && byte(c) != lineSeparator[0]
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		plain[c] = !strings.ContainsRune(`"\<>&`, c)
 	}
 	return plain
 }()
@@ -308,10 +305,10 @@ func (r *passageReader) escape(s []byte) int {
 	return 1 + hexDigits
 }
 
-// digits takes what a number may be made of.
-func (r *passageReader) digits(of string) []byte {
+// word takes everything up to the next comma or bracket.
+func (r *passageReader) word() []byte {
 	n := 0
-	for n < len(r.data) && strings.IndexByte(of, r.data[n]) >= 0 {
+	for n < len(r.data) && r.data[n] != ',' && r.data[n] != '}' && r.data[n] != ']' {
 		n++
 	}
 	taken := r.data[:n]
@@ -320,7 +317,7 @@ func (r *passageReader) digits(of string) []byte {
 }
 
 func (r *passageReader) integer() int {
-	text := r.digits("-0123456789")
+	text := r.word()
 	n, err := strconv.Atoi(string(text))
 	if err != nil || !isNumber(text) {
 		r.fail()
@@ -329,7 +326,7 @@ func (r *passageReader) integer() int {
 }
 
 func (r *passageReader) number() float64 {
-	text := r.digits("-0123456789.e+")
+	text := r.word()
 	f, err := strconv.ParseFloat(string(text), 64)
 	if err != nil || !isNumber(text) {
 		r.fail()
@@ -337,8 +334,9 @@ func (r *passageReader) number() float64 {
 	return f
 }
 
-// isNumber reports whether what Go reads as a number is one of JSON: it does
-// not begin with a plus, a point or a zero too many, and a point is followed by a digit.
+// isNumber reports whether what [strconv] reads as a number is one of JSON
+// too: it is decimal, does not begin with a plus, a point or a zero too many,
+// and has a digit behind the point.
 func isNumber(text []byte) bool {
 	isDigit := func(i int) bool { return i < len(text) && text[i] >= '0' && text[i] <= '9' }
 	first := 0
@@ -348,8 +346,12 @@ func isNumber(text []byte) bool {
 	if !isDigit(first) || text[first] == '0' && isDigit(first+1) {
 		return false
 	}
-	point := bytes.IndexByte(text, '.')
-	return point < 0 || isDigit(point+1)
+	for i, c := range text[first:] {
+		if !isDigit(first+i) && c != '-' && c != '+' && c != 'e' && c != 'E' && (c != '.' || !isDigit(first+i+1)) {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *passageReader) page() *int {
