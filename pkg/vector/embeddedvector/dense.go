@@ -28,7 +28,7 @@ type block struct {
 // dense returns the best chunks by cosine, in no order: an exact scan of the
 // high planes, then an exact score for the best of them.
 func (r *run) dense(ctx context.Context, depth int) (*best, error) {
-	r.blocks, r.dots = r.blocks[:0], sized(r.dots, r.chunks)
+	r.blocks = r.blocks[:0]
 	for i := range r.pieces {
 		size := uint32(r.pieces[i].size())
 		for from := uint32(0); from < size; from += blockRows {
@@ -51,7 +51,7 @@ func (r *run) dense(ctx context.Context, depth int) (*best, error) {
 // cosine scores a chunk that has a vector and was scanned, exactly.
 func (r *run) cosine(f found) float64 {
 	p := &r.pieces[f.piece]
-	return r.question.refine(r.dots[p.chunkBase+int(f.chunk)], p.row(p.low, f.chunk), p.scales[f.chunk])
+	return r.question.refine(p.dots[f.chunk], p.row(p.low, f.chunk), p.scales[f.chunk])
 }
 
 // scan returns the best rows of the blocks by coarse score, in no order.
@@ -94,7 +94,7 @@ func (r *run) scan(ctx context.Context, limit int) []found {
 
 func (r *run) scanBlock(s *best, at block) {
 	p := &r.pieces[at.piece]
-	dots := r.dots[p.chunkBase+int(at.from) : p.chunkBase+int(at.to)]
+	dots := p.dots[at.from:at.to]
 	dotRows(r.question.steps, p.high[int(at.from)*p.stride:int(at.to)*p.stride], dots)
 	floor := float32(s.floor())
 	scales := p.scales[at.from:at.to]

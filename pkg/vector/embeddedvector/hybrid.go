@@ -62,7 +62,7 @@ func (r *run) unite(keyword, dense []found) {
 }
 
 func (r *run) scoreOf(f found) *float32 {
-	return &r.scores[r.pieces[f.piece].chunkBase+int(f.chunk)]
+	return &r.pieces[f.piece].scores[f.chunk]
 }
 
 // arrange orders the best candidates, at most the query's limit, as
@@ -71,12 +71,13 @@ func (r *run) arrange() {
 	limit := r.query.Limit
 	r.order = r.order[:0]
 	for i := range r.candidates {
-		if len(r.order) == limit && r.compareCandidates(i, r.order[limit-1]) >= 0 {
-			continue
+		at := len(r.order)
+		for at > 0 && r.compareCandidates(i, r.order[at-1]) < 0 {
+			at--
 		}
-		at, _ := slices.BinarySearchFunc(r.order, i, r.compareCandidates)
-		r.order = slices.Insert(r.order, at, i)
-		r.order = r.order[:min(limit, len(r.order))]
+		if at < limit {
+			r.order = slices.Insert(r.order[:min(len(r.order), limit-1)], at, i)
+		}
 	}
 }
 

@@ -51,7 +51,7 @@ func (r *run) hold(term uint32) int {
 		if len(chunks) == 0 {
 			continue
 		}
-		r.held = append(r.held, holdings{r.scores[p.chunkBase : p.chunkBase+p.size()], chunks, impacts})
+		r.held = append(r.held, holdings{p.scores, chunks, impacts})
 		n += len(chunks)
 		if p.dead == nil {
 			continue
@@ -76,7 +76,7 @@ func (r *run) topScores(b *best) {
 	floor := float32(math.SmallestNonzeroFloat32)
 	for i := range r.pieces {
 		p := &r.pieces[i]
-		for chunk, score := range r.scores[p.chunkBase : p.chunkBase+p.size()] {
+		for chunk, score := range p.scores {
 			if score < floor || !r.sees(p, p.owner[chunk]) {
 				continue
 			}

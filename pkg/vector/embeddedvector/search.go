@@ -63,12 +63,17 @@ func (s *Store) checkQuery(q *vector.Query) error {
 	return nil
 }
 
-// piece is a part within a run, with its place in the run's arrays.
+// piece is a part within a run, with its share of the run's arrays.
 type piece struct {
 	part
 	collection string
-	// chunkBase and documentBase are added to numbers within the part.
-	chunkBase, documentBase int
+	// decisions on documents: undecided, visible or invisible. Both legs and
+	// all goroutines of a run share the first decision.
+	decisions []uint32
+	// scores of the keyword leg, by chunk.
+	scores []float32
+	// dots of the high planes, by chunk.
+	dots []int32
 }
 
 // run is one search over one state. Ended runs are used again, for the memory
@@ -85,19 +90,17 @@ type run struct {
 	foreign                 bool
 	languages               lexical.Set
 
-	// decisions on documents: undecided, visible or invisible. Both legs and
-	// all goroutines of a run share the first decision.
+	// What the pieces have shares of.
 	decisions []uint32
-	// scores of the keyword leg, by chunk.
-	scores               []float32
+	scores    []float32
+	dots      []int32
+
 	held                 []holdings
 	keywordLeg, denseLeg best
 
 	question question
 	unit     []float32
 	blocks   []block
-	// dots of the high planes, by chunk.
-	dots     []int32
 	scanners []*best
 
 	union      []found
@@ -135,22 +138,33 @@ func (s *Store) startRun(v view, q vector.Query) *run {
 		words += c.words
 		english += c.english
 		for _, p := range c.parts {
-			r.pieces = append(r.pieces, piece{part: p, collection: name, chunkBase: r.chunks, documentBase: r.documents})
+			r.pieces = append(r.pieces, piece{part: p, collection: name})
 			r.chunks += p.size()
 			r.documents += len(p.documents)
 			r.languages |= p.languages
 		}
 	}
 	r.foreign = lexical.Foreign(words, english)
-	r.decisions = zeroed(r.decisions, r.documents)
-	if q.Mode != vector.Dense {
-		r.scores = zeroed(r.scores, r.chunks)
-	}
+	r.share()
 	if q.Mode != vector.Keyword {
 		r.question, r.unit = reuseQuestion(r.question.steps, r.unit, q.Dense)
 	}
 	return r
 }
+
+// share gives every piece its part of the run's arrays.
+func (r *run) share() {
+	r.decisions, r.scores, r.dots = zeroed(r.decisions, r.documents), zeroed(r.scores, r.chunks), sized(r.dots, r.chunks)
+	decisions, scores, dots := r.decisions, r.scores, r.dots
+	for i := range r.pieces {
+		p := &r.pieces[i]
+		p.decisions, decisions = split(decisions, len(p.documents))
+		p.scores, scores = split(scores, p.size())
+		p.dots, dots = split(dots, p.size())
+	}
+}
+
+func split[T any](s []T, at int) (before, after []T) { return s[:at], s[at:] }
 
 // endRun keeps the run's memory, and nothing that it points to of the index or the caller.
 func (s *Store) endRun(r *run) {
@@ -178,16 +192,19 @@ func sized[T any](s []T, n int) []T {
 // sees reports whether the document of a piece is live and the caller may see
 // it under the query's filter. It asks once for each document.
 func (r *run) sees(p *piece, document uint32) bool {
-	decision := &r.decisions[p.documentBase+int(document)]
-	d := atomic.LoadUint32(decision)
-	if d == undecided {
-		d = invisible
-		if !p.isDead(document) && p.documents[document].attributes.Load().visible(r.query.Scope, r.query.Filter) {
-			d = visible
-		}
-		if !atomic.CompareAndSwapUint32(decision, undecided, d) {
-			d = atomic.LoadUint32(decision)
-		}
+	if d := atomic.LoadUint32(&p.decisions[document]); d != undecided {
+		return d == visible
+	}
+	return r.decide(p, document)
+}
+
+func (r *run) decide(p *piece, document uint32) bool {
+	d := uint32(invisible)
+	if !p.isDead(document) && p.documents[document].attributes.Load().visible(r.query.Scope, r.query.Filter) {
+		d = visible
+	}
+	if decision := &p.decisions[document]; !atomic.CompareAndSwapUint32(decision, undecided, d) {
+		d = atomic.LoadUint32(decision)
 	}
 	return d == visible
 }
