@@ -56,6 +56,9 @@ func (s *speaker) say(text string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.stream && !s.first.IsZero() {
+		return
+	}
 	now := time.Now()
 	if s.first.IsZero() {
 		s.first = now

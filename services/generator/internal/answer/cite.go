@@ -3,6 +3,7 @@ package answer
 import (
 	"context"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/ragbus/ragbus/pkg/conversation"
@@ -106,7 +107,7 @@ type checking struct {
 	*Checker
 	plain     string
 	sentences []sentence.Span
-	language  lexical.Language
+	language  func() lexical.Language // of plain
 	passages  []corpus.Passage
 	read      []*evidence.Passage // by passage, made when first cited
 	citations []conversation.Citation
@@ -123,7 +124,7 @@ func (c *Checker) Check(ctx context.Context, question, text string, passages []c
 		return nil
 	}
 	k := checking{
-		Checker: c, plain: plain, sentences: sentence.Split(plain), language: c.analyzer.Language(plain),
+		Checker: c, plain: plain, sentences: sentence.Split(plain), language: sync.OnceValue(func() lexical.Language { return c.analyzer.Language(plain) }),
 		passages: passages, read: make([]*evidence.Passage, len(passages)), citations: make([]conversation.Citation, 0, len(groups)),
 	}
 	before, asked := 0, evidence.NewQuestion(question)
@@ -164,9 +165,12 @@ func (k *checking) passage(n int) *evidence.Passage {
 // cite adds the citation of one marker.
 func (k *checking) cite(n int, p *evidence.Passage, claims []*evidence.Claim, union bool) {
 	v, claim := best(p, claims)
-	// Words of another language than the passage's can agree in numbers only.
-	foreign := v.Foreign || p.Language != k.language
-	supported := v.Supported || union && !v.Contradicted || foreign && v.Numbers && claim.HasNumbers()
+	supported, foreign := v.Supported || union && !v.Contradicted, false
+	if !supported {
+		// Words of another language than the passage's can agree in numbers only.
+		foreign = v.Foreign || p.Language != k.language()
+		supported = foreign && v.Numbers && claim.HasNumbers()
+	}
 	start, end := p.Quote(claim, v)
 	k.citations = append(k.citations, Cite(n, &k.passages[n-1], start, end, supported))
 	if !supported && v.Numbers && !v.Contradicted && (foreign || v.Window >= unsureFrom) {

@@ -22,8 +22,12 @@ func (p *Passage) match(c *Claim, words []lexical.Term) match {
 	m.held = make([]uint64, m.limbs*len(p.each))
 	for i := range p.each {
 		own := m.held[i*m.limbs : (i+1)*m.limbs]
-		for b, w := range words {
-			if holds(p.each[i].terms, w.ID) {
+		terms := p.each[i].terms
+		for b, w := range words { // both are in ascending order
+			for len(terms) > 0 && terms[0].ID < w.ID {
+				terms = terms[1:]
+			}
+			if len(terms) > 0 && terms[0].ID == w.ID {
 				own[b/64] |= 1 << (b % 64)
 			}
 		}

@@ -60,20 +60,42 @@ func Build(in Input) (r llm.Request, shown int, err error) {
 	if budget < 0 {
 		return llm.Request{}, 0, fault.Permanentf("prompt_too_long", "the question does not fit into the language model")
 	}
-	sources := make([]source, len(in.Passages))
-	used := 0
+	sources, history := make([]source, len(in.Passages)), turns(in.History)
+	size := 0
 	for i := range in.Passages {
 		sources[i] = newSource(i+1, &in.Passages[i], in.Boundary)
-		used += sources[i].tokens
+		size += sources[i].bytes
 	}
-	history := turns(in.History)
+	for _, m := range history {
+		size += len(m.Text)
+	}
+	shown = len(sources)
+	// Two bytes of UTF-8 are at most one token, so most need not be counted.
+	if most := size/2 + len(sources) + len(history); most > budget {
+		shown, history = fit(sources, history, budget)
+	}
+	last := message(sources[:shown], question, in.Boundary)
+	return llm.Request{
+		System:    system,
+		Messages:  append(history, llm.Message{Role: llm.User, Text: last}),
+		MaxTokens: in.AnswerTokens,
+	}, shown, nil
+}
+
+// fit returns how many of the sources and which turns the budget takes, and
+// cuts the only source that is left if it is still too long.
+func fit(sources []source, history []llm.Message, budget int) (shown int, kept []llm.Message) {
+	used := 0
+	for i := range sources {
+		used += sources[i].tokens()
+	}
 	for _, m := range history {
 		used += Tokens(m.Text)
 	}
 	shown = len(sources)
 	drop := func(least int) {
 		for ; used > budget && shown > least; shown-- {
-			used -= sources[shown-1].tokens
+			used -= sources[shown-1].tokens()
 		}
 	}
 	drop(fewSources)
@@ -85,12 +107,7 @@ func Build(in Input) (r llm.Request, shown int, err error) {
 	if used > budget && shown == 1 {
 		sources[0].cut(budget)
 	}
-	last := message(sources[:shown], question, in.Boundary)
-	return llm.Request{
-		System:    system,
-		Messages:  append(history, llm.Message{Role: llm.User, Text: last}),
-		MaxTokens: in.AnswerTokens,
-	}, shown, nil
+	return shown, history
 }
 
 // overhead is what the words around sources and question cost, in tokens.
@@ -146,8 +163,8 @@ func message(sources []source, question, boundary string) string {
 // source is one numbered source, rid of what must not be in it.
 type source struct {
 	boundary, number, title, section, page, text string
-	// tokens and bytes are what it costs.
-	tokens, bytes int
+	// bytes is how many are written of it.
+	bytes int
 }
 
 func newSource(n int, p *corpus.Passage, boundary string) source {
@@ -163,13 +180,18 @@ func newSource(n int, p *corpus.Passage, boundary string) source {
 }
 
 func (s *source) measure() {
-	ascii, others := 0, 0
 	s.bytes = 0
+	s.pieces(func(piece string) { s.bytes += len(piece) })
+}
+
+// tokens estimates what it costs, as [Tokens] does.
+func (s *source) tokens() int {
+	ascii, others := 0, 0
 	s.pieces(func(piece string) {
 		a, o := characters(piece)
-		ascii, others, s.bytes = ascii+a, others+o, s.bytes+len(piece)
+		ascii, others = ascii+a, others+o
 	})
-	s.tokens = tokens(ascii, others)
+	return tokens(ascii, others)
 }
 
 // pieces puts what is written of a source, piece by piece.
@@ -199,8 +221,7 @@ func (s *source) pieces(put func(string)) {
 func (s *source) cut(budget int) {
 	text := s.text
 	s.text = ""
-	s.measure()
-	left := budget - s.tokens
+	left := budget - s.tokens()
 	end, cost := 0, 0
 	for i, r := range text {
 		if r < utf8.RuneSelf {
