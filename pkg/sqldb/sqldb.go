@@ -8,9 +8,10 @@
 // valid UTF-8 without NUL, which Postgres refuses.
 //
 // SQLite has a single writer: concurrent writes are queued to it and
-// committed in groups, each in its own savepoint, so that many callers share
-// the cost of one commit and none suffers from another's failure. Reads run
-// beside it on connections of their own.
+// committed in groups, so that many callers share the cost of one commit. When
+// one fails, its group runs again with each in a savepoint of its own, so that
+// none suffers from another's failure. Reads run beside it on connections of
+// their own.
 //
 // Postgres runs each read and write in a transaction of a pooled connection.
 // Nothing lasts longer than the transaction, neither settings nor locks, so
@@ -105,8 +106,10 @@ const sqliteScheme = "sqlite:"
 // error of a statement it must return one.
 //
 // A write's Func may be called again from the beginning, after all that it
-// wrote was undone, when Postgres found it in the way of another: what it
-// leaves in variables around it, it sets and does not add to.
+// wrote was undone: when Postgres found it in the way of another, or when a
+// write failed that SQLite was to commit together with it. What it leaves in
+// variables around it, it sets and does not add to; and it does nothing but
+// that and write to the database.
 type Func func(ctx context.Context, tx *Tx) error
 
 // DB is an open database. All methods are safe for concurrent use.

@@ -53,7 +53,7 @@ func openSQLite(ctx context.Context, path string, cfg Config) (_ *sqliteEngine, 
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	e.writer = startWriter(context.WithoutCancel(ctx), s, newCheckpointer(copies, path), cfg)
+	e.writer = startWriter(context.WithoutCancel(ctx), s, newCheckpointer(copies), cfg)
 	e.reads, err = openPool(path, cfg, cfg.Readers, "query_only(1)", "cache_size(-4000)")
 	if err != nil {
 		return nil, err

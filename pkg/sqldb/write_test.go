@@ -2,12 +2,15 @@ package sqldb_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,14 +22,13 @@ func TestAFailedWriteLeavesNothing(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, db *sqldb.DB) {
 		t.Helper()
-		wanted := errors.New("changed my mind")
 		err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
 			if err := insert("x", 1)(ctx, tx); err != nil {
 				return err
 			}
-			return wanted
+			return errChanged
 		})
-		if !errors.Is(err, wanted) {
+		if !errors.Is(err, errChanged) {
 			t.Fatalf("got %v", err)
 		}
 		if n := count(t, db); n != 0 {
@@ -108,6 +110,111 @@ func TestOneFailureInAGroupHurtsNobodyElse(t *testing.T) {
 		}
 	})
 }
+
+// A group runs once; when one of its writes fails all run again, and what each
+// does is done exactly once, or not at all.
+func TestAGroupThatFailsRunsAgain(t *testing.T) {
+	t.Parallel()
+	const writers = 20
+	for name, c := range map[string]struct {
+		// fail is how the write in the middle ends; nil is well.
+		fail func(ctx context.Context, tx *sqldb.Tx, cancel func()) error
+		runs int32
+		told func(err error) bool
+	}{
+		"none fails": {nil, 1, func(err error) bool { return err == nil }},
+		"an error": {
+			func(context.Context, *sqldb.Tx, func()) error { return errChanged }, 2,
+			func(err error) bool { return errors.Is(err, errChanged) },
+		},
+		"a statement": {
+			func(ctx context.Context, tx *sqldb.Tx, _ func()) error { return insert("bad", -1)(ctx, tx) }, 2,
+			func(err error) bool { return fault.Is(err, fault.Permanent) },
+		},
+		"a panic": {
+			func(context.Context, *sqldb.Tx, func()) error { panic(errChanged) }, 2,
+			func(err error) bool { return errors.Is(err, errChanged) },
+		},
+		// It does not run again: nobody waits for what it would do.
+		"the end of its context": {
+			func(ctx context.Context, tx *sqldb.Tx, cancel func()) error {
+				cancel()
+				return insert("late", 1)(ctx, tx)
+			}, 1,
+			func(err error) bool { return errors.Is(err, context.Canceled) },
+		},
+		"once only": {
+			func() func(context.Context, *sqldb.Tx, func()) error {
+				var ran atomic.Bool
+				return func(context.Context, *sqldb.Tx, func()) error {
+					if ran.Swap(true) {
+						return nil
+					}
+					return errChanged
+				}
+			}(), 2,
+			func(err error) bool { return err == nil },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := openItems(t)
+			if err := put(t.Context(), db, "sum", 0); err != nil {
+				t.Fatal(err)
+			}
+			var (
+				wg   sync.WaitGroup
+				runs [writers]atomic.Int32
+				errs [writers]error
+			)
+			release := block(t, db)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			for i := range writers {
+				wg.Go(func() {
+					defer func() {
+						if p := recover(); p != nil {
+							errs[i], _ = p.(error)
+						}
+					}()
+					ctx, middle := ctx, i == writers/2 && c.fail != nil
+					if !middle {
+						ctx = t.Context()
+					}
+					errs[i] = db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+						runs[i].Add(1)
+						if _, err := tx.Exec(ctx, "update items set value = value + $1 where id = 'sum'", int64(1)<<i); err != nil || !middle {
+							return err
+						}
+						return c.fail(ctx, tx, cancel)
+					})
+				})
+			}
+			for db.Waiting() < writers {
+				runtime.Gosched()
+			}
+			release()
+			wg.Wait()
+			want := int64(0)
+			for i, err := range errs {
+				if err == nil {
+					want += 1 << i
+				}
+				switch n := runs[i].Load(); {
+				case i == writers/2 && (!c.told(err) || n != c.runs):
+					t.Errorf("the write in the middle ran %d times: %v", n, err)
+				case i != writers/2 && (err != nil || n != 1 && (c.fail == nil || n != 2)):
+					t.Errorf("write %d ran %d times: %v", i, n, err)
+				}
+			}
+			if n := number(t, db, "select value from items where id = 'sum'"); int64(n) != want || count(t, db) != 1 {
+				t.Errorf("the sum is %b of %b, in %d rows", n, want, count(t, db))
+			}
+		})
+	}
+}
+
+var errChanged = errors.New("changed my mind")
 
 func TestAQueuedWriteIsAbandonedWithItsContext(t *testing.T) {
 	t.Parallel()
@@ -292,31 +399,73 @@ func TestSyncedWritesReachTheDisk(t *testing.T) {
 	}
 }
 
+// logRestarts returns how often the log has started over, which its header
+// counts (sqlite.org/fileformat2.html#walformat), and the size of its file.
+func logRestarts(t *testing.T, path string) (restarts uint32, size int64) {
+	t.Helper()
+	f, err := os.Open(path + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	header := make([]byte, 16)
+	if _, err := f.ReadAt(header, 0); err != nil {
+		t.Fatal(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary.BigEndian.Uint32(header[12:]), info.Size()
+}
+
 func TestTheLogStartsOverWhileWritingGoesOn(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log.db")
 	db := open(t, path)
 	migrateItems(t, db)
-	big := strings.Repeat("x", 64<<10)
-	size, written := int64(0), 0
-	for ; written < 10000; written++ {
-		if err := put(t.Context(), db, fmt.Sprint(written, big), 1); err != nil {
-			t.Fatal(err)
+	written := 0
+	// write goes on until the log has started over so many times more.
+	write := func(restarts uint32) {
+		t.Helper()
+		before, _ := logRestarts(t, path)
+		for end := written + 10000; written < end; {
+			if err := put(t.Context(), db, fmt.Sprint(written, strings.Repeat("x", 64<<10)), 1); err != nil {
+				t.Fatal(err)
+			}
+			written++
+			if now, _ := logRestarts(t, path); now-before >= restarts {
+				return
+			}
 		}
-		info, err := os.Stat(path + "-wal")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info.Size() < size {
-			break
-		}
-		size = info.Size()
+		_, size := logRestarts(t, path)
+		t.Fatalf("the log does not start over; it has %d bytes", size)
 	}
-	if written == 10000 {
-		t.Fatalf("the log grew to %d bytes", size)
+	write(2)
+	const limit = 64 << 20
+	err := db.Read(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+		var n int
+		if _, err := tx.One(ctx, "select count(*) from items", nil, &n); err != nil || n != written {
+			t.Errorf("%d rows are there, want %d, %v", n, written, err)
+		}
+		// What is written while this reads cannot be copied.
+		for size := int64(0); size < limit+limit/4; _, size = logRestarts(t, path) {
+			if err := put(t.Context(), db, fmt.Sprint(written, strings.Repeat("x", 64<<10)), 1); err != nil {
+				return err
+			}
+			written++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n := count(t, db); n != written+1 {
-		t.Errorf("%d rows are there, want %d", n, written+1)
+	write(1)
+	if _, size := logRestarts(t, path); size > limit {
+		t.Errorf("the log started over and still has %d bytes", size)
+	}
+	if n := count(t, db); n != written {
+		t.Errorf("%d rows are there, want %d", n, written)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
@@ -324,7 +473,7 @@ func TestTheLogStartsOverWhileWritingGoesOn(t *testing.T) {
 	if info, err := os.Stat(path + "-wal"); err == nil && info.Size() > 0 {
 		t.Errorf("%d bytes of log are left after the close", info.Size())
 	}
-	if n := count(t, open(t, path)); n != written+1 {
-		t.Errorf("%d rows are there after opening again, want %d", n, written+1)
+	if n := count(t, open(t, path)); n != written {
+		t.Errorf("%d rows are there after opening again, want %d", n, written)
 	}
 }

@@ -120,35 +120,47 @@ func (w *writer) gather(group []*job) []*job {
 	return group
 }
 
-// commit runs a group in one transaction and gives each job its result.
+// commit runs a group in one transaction and gives each job its result. A
+// savepoint for each job costs two statements and a copy of every page that
+// the jobs before have changed, and is of use when one fails. So the group runs
+// without, and when one fails all of it runs again, each in its savepoint.
 func (w *writer) commit(ctx context.Context, group []*job) {
-	if err := w.transact(ctx, group); err != nil {
+	done, err := w.transact(ctx, group, false)
+	if !done && err == nil && len(group) > 1 {
+		_, err = w.transact(ctx, group, true)
+	}
+	if err != nil {
 		for _, j := range group {
 			j.err = errors.Join(j.err, err)
 		}
 	}
 }
 
-// transact returns an error when the group as a whole was lost.
-func (w *writer) transact(ctx context.Context, group []*job) error {
+// transact runs a group once. Done is false when it was undone: because a job
+// failed, where failures are not kept apart by savepoints, or with an error,
+// for a reason that is none of the jobs'.
+func (w *writer) transact(ctx context.Context, group []*job, apart bool) (done bool, err error) {
 	if err := w.sync(ctx, group); err != nil {
-		return err
+		return false, err
 	}
 	if err := w.s.run(ctx, "begin immediate"); err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return false, fmt.Errorf("begin: %w", err)
 	}
 	for _, j := range group {
-		if err := w.runJob(ctx, j, len(group) > 1); err != nil {
-			return errors.Join(err, w.rollback(ctx))
+		if apart {
+			if err := w.runApart(ctx, j); err != nil {
+				return false, errors.Join(err, w.rollback(ctx))
+			}
+			continue
+		}
+		if j.call(&Tx{s: w.s}); j.failed() {
+			return false, w.rollback(ctx)
 		}
 	}
-	if len(group) == 1 && group[0].failed() {
-		return w.rollback(ctx)
-	}
 	if err := w.s.run(ctx, "commit"); err != nil {
-		return errors.Join(fmt.Errorf("commit: %w", err), w.rollback(ctx))
+		return false, errors.Join(fmt.Errorf("commit: %w", err), w.rollback(ctx))
 	}
-	return nil
+	return true, nil
 }
 
 func (j *job) failed() bool { return j.err != nil || j.panicked != nil }
@@ -175,20 +187,13 @@ func (w *writer) sync(ctx context.Context, group []*job) error {
 	return nil
 }
 
-// runJob runs one job, in a savepoint when others share the transaction. Its
-// own failure goes into the job; the error returned says that the transaction
-// is lost for all of them.
-func (w *writer) runJob(ctx context.Context, j *job, shared bool) error {
-	if shared {
-		if err := w.s.run(ctx, "savepoint job"); err != nil {
-			return lost(err)
-		}
+// runApart runs one job in a savepoint. Its own failure goes into the job; the
+// error returned says that the transaction is lost for all of them.
+func (w *writer) runApart(ctx context.Context, j *job) error {
+	if err := w.s.run(ctx, "savepoint job"); err != nil {
+		return lost(err)
 	}
-	j.call(&Tx{s: w.s})
-	if !shared {
-		return nil
-	}
-	if j.failed() {
+	if j.call(&Tx{s: w.s}); j.failed() {
 		if err := w.s.run(ctx, "rollback to job"); err != nil {
 			return lost(err)
 		}
@@ -205,8 +210,10 @@ func lost(err error) error {
 	return fault.Transientf("write_lost", "the write was undone with others; try again").WithCause(err)
 }
 
-// call runs the job's function and keeps a panic for its caller.
+// call runs the job's function and keeps a panic for its caller. What became
+// of it when it ran before is forgotten.
 func (j *job) call(tx *Tx) {
+	j.err = nil
 	defer func() { j.panicked = recover() }()
 	if err := j.ctx.Err(); err != nil {
 		j.err = classify(err)

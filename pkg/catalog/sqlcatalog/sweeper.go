@@ -160,6 +160,7 @@ func placeName(walk string) string { return "walk " + walk }
 func (s *Store) Place(ctx context.Context, fence catalog.Fence, walk string) (string, error) {
 	var place string
 	err := s.sweeping(ctx, fence, "look how far a walk got", func(ctx context.Context, tx *sqldb.Tx) error {
+		place = ""
 		_, err := tx.One(ctx, selectPlace, []any{placeName(walk)}, &place)
 		return err
 	})

@@ -208,14 +208,15 @@ func badCursor() error {
 
 // Delete implements [conversation.Store].
 func (s *Store) Delete(ctx context.Context, c conversation.Caller, id string) error {
-	err := s.db.Tenant(c.Tenant).WriteSynced(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		n, err := tx.Exec(ctx, deleteConversation, c.Tenant, c.Owner, id)
-		if err == nil && n == 0 {
-			err = noConversation()
-		}
+	var n int64
+	err := s.db.Tenant(c.Tenant).WriteSynced(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		n, err = tx.Exec(ctx, deleteConversation, c.Tenant, c.Owner, id)
 		return err
 	})
 	s.marks.AllChanged()
+	if err == nil && n == 0 {
+		err = noConversation()
+	}
 	if err != nil {
 		return fmt.Errorf("delete conversation: %w", err)
 	}
