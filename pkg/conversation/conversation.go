@@ -148,8 +148,8 @@ type Store interface {
 	Accept(ctx context.Context, q Question) (turn Turn, first bool, err error)
 	// Finish stores the terminal answer of a.ID. The first one wins: it
 	// returns what is stored, which is another's when that came earlier.
-	// A deleted conversation takes nothing: NotFound. The conversation's id
-	// is filled in; Sources come back byte for byte.
+	// A deleted conversation takes nothing: NotFound. a.ConversationID is the
+	// chat's, or "" to have it filled in. Sources come back byte for byte.
 	Finish(ctx context.Context, c Caller, a Answer) (Answer, error)
 	// Get returns one turn.
 	Get(ctx context.Context, c Caller, id string) (Turn, error)

@@ -117,7 +117,8 @@ func (s *Step) read(results pgx.BatchResults) (delivered bool, err error) {
 		return false, err
 	}
 	if s.Row == nil {
-		_, err = results.Exec()
+		tag, err := results.Exec()
+		s.changed(tag.RowsAffected())
 		return false, err
 	}
 	rows, err := results.Query()

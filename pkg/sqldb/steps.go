@@ -3,10 +3,14 @@ package sqldb
 import "context"
 
 // Step is one statement of a transaction whose statements are all known
-// before it begins. Found and Row are for its result; a step without both has none.
+// before it begins. Of Changed, Found and Row at most one is set; a step
+// without them has no result.
 type Step struct {
 	Query string
 	Args  []any
+	// Changed, when there is one, is set to how many rows the statement wrote.
+	// It costs SQLite a fifth of an insert less than a "returning" does.
+	Changed *int64
 	// Found, when there is one, is set to whether the result has a row, and
 	// the first is scanned into Dest.
 	Found *bool
@@ -71,7 +75,15 @@ func (s *Step) run(ctx context.Context, tx *Tx) (err error) {
 	case s.Row != nil:
 		err = tx.Each(ctx, s.Query, s.Args, s.Row)
 	default:
-		_, err = tx.Exec(ctx, s.Query, s.Args...)
+		var n int64
+		n, err = tx.Exec(ctx, s.Query, s.Args...)
+		s.changed(n)
 	}
 	return err
+}
+
+func (s *Step) changed(rows int64) {
+	if s.Changed != nil {
+		*s.Changed = rows
+	}
 }

@@ -60,6 +60,13 @@ func TestStepsAreOneTransaction(t *testing.T) {
 		if n := number(t, db, "select sum(value) from items"); n != 4 {
 			t.Errorf("a failed write left a sum of %d", n)
 		}
+		changed, unchanged := int64(-1), int64(-1)
+		err = scope.WriteSteps(t.Context(),
+			sqldb.Step{Query: "update items set value = value + 1", Changed: &changed},
+			sqldb.Step{Query: "insert into items (id, value) values ('a', 1) on conflict do nothing", Changed: &unchanged})
+		if err != nil || changed != 2 || unchanged != 0 {
+			t.Errorf("the statements changed %d and %d rows, %v", changed, unchanged, err)
+		}
 	})
 }
 

@@ -142,6 +142,26 @@ func finishCases() map[string]func(*testing.T, *fixture) {
 				t.Errorf("the sources are %s", got.Answer.Sources)
 			}
 		},
+		"an answer that names its conversation comes back the same": func(t *testing.T, f *fixture) {
+			first := f.ask(t, "q1", "", "What is it?")
+			for _, turn := range []conversation.Turn{first, f.ask(t, "q2", first.Question.ConversationID, "And then?")} {
+				want := answer(turn.Question.ID, "It.")
+				want.ConversationID = turn.Question.ConversationID
+				late := want
+				late.Answer = "Something else."
+				wantEqual(t, "the stored answer", f.finish(t, want), want)
+				wantEqual(t, "a late answer", f.finish(t, late), want)
+				got, err := f.Get(t.Context(), alice(), want.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantEqual(t, "the turn", got, conversation.Turn{Question: turn.Question, Answer: want, Seq: turn.Seq})
+			}
+			unknown := answer("never", "It.")
+			unknown.ConversationID = first.Question.ConversationID
+			_, err := f.Finish(t.Context(), alice(), unknown)
+			wantNotFound(t, "an unknown id", err, "chat_not_found")
+		},
 		"absent parts of an answer stay absent": func(t *testing.T, f *fixture) {
 			turn := f.ask(t, "q1", "", "What is it?")
 			a := conversation.Answer{ID: "q1", Status: conversation.Failed, Error: &conversation.Problem{Code: "x", Message: "y"}, CreatedAt: epoch()}

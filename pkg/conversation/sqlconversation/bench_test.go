@@ -80,7 +80,7 @@ func chat(b *testing.B, s conversation.Store, n int64) {
 		b.Error(err)
 	}
 	_, err = s.Finish(b.Context(), who, conversation.Answer{
-		ID: id, Status: conversation.Completed, Answer: strings.Repeat("An answer of some length. ", 10), Grounded: true,
+		ID: id, ConversationID: turn.Question.ConversationID, Status: conversation.Completed, Answer: strings.Repeat("An answer of some length. ", 10), Grounded: true,
 		Citations: make([]conversation.Citation, 3), Sources: json.RawMessage(`["` + strings.Repeat("x", 8<<10) + `"]`), CreatedAt: time.Now(),
 	})
 	if err != nil {

@@ -53,7 +53,9 @@ const (
 	insertTurn = `insert into turns (tenant, owner, id, conversation, seq, status, digest, asked_at, deadline, waits_until, question, answer, sources)
 		select tenant, owner, $3, id, turns, 'queued', $5, cast($6 as bigint), cast($7 as bigint), cast($7 as bigint), $8, '', null
 		from conversations where tenant = $1 and owner = $2 and id = $4
-		on conflict (tenant, owner, id) do nothing returning seq`
+		on conflict (tenant, owner, id) do nothing`
+	// insertNext also tells which turn of its conversation it is.
+	insertNext = insertTurn + " returning seq"
 )
 
 // Accept implements [conversation.Store].
@@ -97,21 +99,24 @@ func sameQuestion(known, q conversation.Question, derived bool) error {
 // that has no conversation.
 func (s *Store) begin(ctx context.Context, q conversation.Question, derived bool) (turn conversation.Turn, first bool, err error) {
 	now := s.now().UnixMicro()
-	use := sqldb.Step{Query: useConversation, Args: []any{q.Tenant, q.Owner, q.ConversationID, now, q.ID}}
-	if derived {
-		use = sqldb.Step{Query: insertConversation, Args: []any{q.Tenant, q.Owner, q.ConversationID, titleOf(q.Text), now, q.ID}}
-	}
-	turn = conversation.Turn{Question: q, Answer: pending(q)}
+	turn = conversation.Turn{Question: q, Answer: pending(q), Seq: 1}
+	var begun int64
+	use := sqldb.Step{Query: insertConversation, Args: []any{q.Tenant, q.Owner, q.ConversationID, titleOf(q.Text), now, q.ID}}
 	ask := sqldb.Step{
 		Query: insertTurn, Args: []any{q.Tenant, q.Owner, q.ID, q.ConversationID, q.Digest, q.AskedAt.UnixMicro(), q.Deadline.UnixMicro(), q.Text},
-		Found: &first, Dest: []any{&turn.Seq},
+		Changed: &begun,
+	}
+	if !derived {
+		use = sqldb.Step{Query: useConversation, Args: []any{q.Tenant, q.Owner, q.ConversationID, now, q.ID}}
+		ask.Query, ask.Changed, ask.Found, ask.Dest = insertNext, nil, &first, []any{&turn.Seq}
 	}
 	mark := s.marks.Of(q.Tenant, q.ID)
 	// The same question may come twice at once.
 	if err := s.db.Tenant(q.Tenant).Alone("chat", q.ID).WriteSteps(ctx, use, ask); err != nil {
 		return turn, false, err
 	}
-	if first {
+	// The conversation that a question begins has no turn before it.
+	if first = first || begun > 0; first {
 		s.pending.put(turn, mark)
 	}
 	return turn, first, nil
@@ -129,8 +134,12 @@ func (s *Store) known(ctx context.Context, q conversation.Question, derived bool
 	return *turn, sameQuestion(turn.Question, q, derived)
 }
 
-const finishTurn = `update turns set status = $4, answer = $5, sources = $6, waits_until = 9223372036854775807
-	where tenant = $1 and owner = $2 and id = $3 and status = 'queued' returning conversation`
+const (
+	finishTurn = `update turns set status = $4, answer = $5, sources = $6, waits_until = 9223372036854775807
+		where tenant = $1 and owner = $2 and id = $3 and status = 'queued'`
+	// finishNameless also tells which conversation it is in.
+	finishNameless = finishTurn + " returning conversation"
+)
 
 // Finish implements [conversation.Store].
 func (s *Store) Finish(ctx context.Context, c conversation.Caller, a conversation.Answer) (conversation.Answer, error) {
@@ -141,14 +150,18 @@ func (s *Store) Finish(ctx context.Context, c conversation.Caller, a conversatio
 	if err != nil {
 		return conversation.Answer{}, err
 	}
-	var fresh bool
-	err = s.db.Tenant(c.Tenant).Marking(s.marks, a.ID).WriteSteps(ctx, sqldb.Step{
-		Query: finishTurn, Args: []any{c.Tenant, c.Owner, a.ID, string(a.Status), text, sources}, Found: &fresh, Dest: []any{&a.ConversationID},
-	})
-	if err != nil {
+	var (
+		fresh   bool
+		written int64
+	)
+	write := sqldb.Step{Query: finishTurn, Args: []any{c.Tenant, c.Owner, a.ID, string(a.Status), text, sources}, Changed: &written}
+	if a.ConversationID == "" {
+		write.Query, write.Changed, write.Found, write.Dest = finishNameless, nil, &fresh, []any{&a.ConversationID}
+	}
+	if err := s.db.Tenant(c.Tenant).Marking(s.marks, a.ID).WriteSteps(ctx, write); err != nil {
 		return conversation.Answer{}, fmt.Errorf("finish chat: %w", err)
 	}
-	if fresh {
+	if fresh || written > 0 {
 		return a, nil
 	}
 	known, err := s.read(ctx, c, a.ID)
