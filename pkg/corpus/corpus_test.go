@@ -43,6 +43,17 @@ func TestDerivedIDsAreTokensAndDependOnEveryPart(t *testing.T) {
 	}
 }
 
+func TestAChunksIDNamesItsDocumentVersionAndPlace(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]string{
+		"": "d..12", "v1": "d.v1.12", "0123456789abcdef": "d.0123456789abcdef.12", "0123456789abcdef01": "d.0123456789abcdef.12",
+	} {
+		if got := (ChunkRef{Tenant: "t", Document: "d", Version: version, Ordinal: 12}).ID(); got != want {
+			t.Errorf("version %q: %s, want %s", version, got, want)
+		}
+	}
+}
+
 func TestPointIDsTellChunksApart(t *testing.T) {
 	t.Parallel()
 	ref := ChunkRef{Tenant: "t", Document: "d", Version: strings.Repeat("v", 64), Ordinal: 1}

@@ -1,7 +1,7 @@
 package corpus
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -78,7 +78,7 @@ type ChunkRef struct {
 // ID returns the chunk's public id, unique in its tenant: document, the
 // version's first 16 characters and the ordinal, joined by dots.
 func (r ChunkRef) ID() string {
-	return fmt.Sprintf("%s.%.16s.%d", r.Document, r.Version, r.Ordinal)
+	return r.Document + "." + r.Version[:min(len(r.Version), 16)] + "." + strconv.Itoa(r.Ordinal)
 }
 
 // Chunk is a piece of one version of a document, the unit of search.

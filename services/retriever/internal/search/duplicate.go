@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/recent"
 )
 
@@ -23,21 +24,24 @@ const shingleWords = 4
 // of about 1,500 passages of 1,000 characters.
 const printsHalf = 4 << 20
 
-// prints remembers fingerprints by the texts that they are of: nothing else
-// tells for certain that a text is the same. It is safe for concurrent use.
+// prints remembers fingerprints by chunk. A version may be cut anew, so that
+// a fingerprint is taken only for the text that it is of. It is safe for
+// concurrent use.
 type prints struct {
-	*recent.Cache[string, *fingerprint]
+	*recent.Cache[corpus.ChunkRef, *fingerprint]
 }
 
 func newPrints() prints {
-	return prints{recent.New(printsHalf, func(text string, f *fingerprint) int { return len(text) + f.weight() })}
+	return prints{recent.New(printsHalf, func(ref corpus.ChunkRef, f *fingerprint) int {
+		return len(ref.Tenant) + len(ref.Document) + len(ref.Version) + f.weight()
+	})}
 }
 
-func (p prints) of(text string) *fingerprint {
-	f, ok := p.Get(text)
-	if !ok {
-		f = newFingerprint(text)
-		p.Put(text, f)
+func (p prints) of(c *corpus.Chunk) *fingerprint {
+	f, ok := p.Get(c.ChunkRef)
+	if !ok || f.text != c.Text {
+		f = newFingerprint(c.Text)
+		p.Put(c.ChunkRef, f)
 	}
 	return f
 }
@@ -48,10 +52,10 @@ type passagesSeen struct {
 	seen  []*fingerprint
 }
 
-// nearDuplicate reports whether text says the same as one seen before, and
+// nearDuplicate reports whether c says the same as one seen before, and
 // remembers it when it does not.
-func (p *passagesSeen) nearDuplicate(text string) bool {
-	f := p.known.of(text)
+func (p *passagesSeen) nearDuplicate(c *corpus.Chunk) bool {
+	f := p.known.of(c)
 	if slices.ContainsFunc(p.seen, f.nearDuplicateOf) {
 		return true
 	}
@@ -97,8 +101,8 @@ func (f *fingerprint) shingleSet() []uint64 {
 	return f.set
 }
 
-// weight is about how many bytes a fingerprint takes, with its set.
-func (f *fingerprint) weight() int { return 480 + 8*f.shingles }
+// weight is about how many bytes a fingerprint takes, with its text and its set.
+func (f *fingerprint) weight() int { return 480 + len(f.text) + 8*f.shingles }
 
 func (f *fingerprint) nearDuplicateOf(other *fingerprint) bool {
 	if f == other || f.text == other.text {
@@ -119,13 +123,15 @@ func (f *fingerprint) nearDuplicateOf(other *fingerprint) bool {
 
 // surelyMisses reports whether more of f's shingles than a near-duplicate may
 // miss are certainly not in other. Every bit that only f has stands for at
-// least one shingle that other has not.
+// least one shingle that other has not. For most texts a few words tell.
 func (f *fingerprint) surelyMisses(other *fingerprint) bool {
 	missing, allowed := 0, spareShingles(f.shingles)
 	for i, b := range f.bitmap {
-		missing += bits.OnesCount64(b &^ other.bitmap[i])
+		if missing += bits.OnesCount64(b &^ other.bitmap[i]); missing > allowed {
+			return true
+		}
 	}
-	return missing > allowed
+	return false
 }
 
 // spareShingles is how many of n shingles may be missing. It grows with n.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"unicode"
+
+	"github.com/ragbus/ragbus/pkg/corpus"
 )
 
 func TestNearDuplicates(t *testing.T) {
@@ -28,12 +30,31 @@ func TestNearDuplicates(t *testing.T) {
 		{"nothing", "", false},
 	} {
 		f := passagesSeen{known: newPrints()}
-		if f.nearDuplicate(text) {
+		if f.nearDuplicate(chunk(1, text)) {
 			t.Fatal("the first one is a duplicate")
 		}
-		if got := f.nearDuplicate(c.other); got != c.want {
+		if got := f.nearDuplicate(chunk(2, c.other)); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
+	}
+}
+
+func chunk(ordinal int, text string) *corpus.Chunk {
+	return &corpus.Chunk{ChunkRef: corpus.ChunkRef{Tenant: "t", Document: "d", Version: "v", Ordinal: ordinal}, Text: text}
+}
+
+func TestAFingerprintIsOfTheTextThatTheChunkHasNow(t *testing.T) {
+	t.Parallel()
+	known := newPrints()
+	for _, text := range []string{"The herring swims in large schools.", "The salmon climbs rivers.", "The herring swims in large schools."} {
+		for range 2 {
+			if got := known.of(chunk(1, text)); got.text != text {
+				t.Errorf("the fingerprint of %q for %q", got.text, text)
+			}
+		}
+	}
+	if a, b := known.of(chunk(1, "a")), known.of(chunk(1, "a")); a != b {
+		t.Error("the same text was looked at twice")
 	}
 }
 
@@ -41,10 +62,10 @@ func TestTextWithoutSpacesHasShinglesToo(t *testing.T) {
 	t.Parallel()
 	const text = "鲱鱼在北方的海洋里成群结队地游动每年春天它们都会来到海岸附近产卵这是渔民一年中最忙碌的季节"
 	f := passagesSeen{known: newPrints()}
-	if f.nearDuplicate(text) || !f.nearDuplicate(text) {
+	if f.nearDuplicate(chunk(1, text)) || !f.nearDuplicate(chunk(2, text)) {
 		t.Error("the same text was not seen")
 	}
-	if f.nearDuplicate("鲑鱼在秋天逆流而上跳过比人还高的瀑布回到它们出生的地方产卵然后死去它们的身体养活了河边的森林") {
+	if f.nearDuplicate(chunk(3, "鲑鱼在秋天逆流而上跳过比人还高的瀑布回到它们出生的地方产卵然后死去它们的身体养活了河边的森林")) {
 		t.Error("another text was taken for the same")
 	}
 }
@@ -184,7 +205,7 @@ func TestFingerprintsAreShared(t *testing.T) {
 		wg.Go(func() {
 			for i := range texts {
 				a, b := texts[i], texts[(i+g)%len(texts)]
-				if got, want := known.of(a).nearDuplicateOf(known.of(b)), newFingerprint(a).nearDuplicateOf(newFingerprint(b)); got != want {
+				if got, want := known.of(chunk(i, a)).nearDuplicateOf(known.of(chunk((i+g)%len(texts), b))), newFingerprint(a).nearDuplicateOf(newFingerprint(b)); got != want {
 					t.Errorf("near-duplicates: %v, want %v", got, want)
 				}
 			}
@@ -196,13 +217,15 @@ func TestFingerprintsAreShared(t *testing.T) {
 // BenchmarkNearDuplicates is what one result of 8 passages costs: of passages
 // that are remembered, also when two of them say the same, and of new ones.
 func BenchmarkNearDuplicates(b *testing.B) {
-	texts := make([]string, 8)
+	texts := make([]*corpus.Chunk, 8)
 	for i := range texts {
+		var text strings.Builder
 		for n := range 150 {
-			texts[i] += fmt.Sprint("word", (n*n+i*7919)%3571, " ")
+			fmt.Fprint(&text, "word", (n*n+i*7919)%3571, " ")
 		}
+		texts[i] = chunk(i, text.String())
 	}
-	result := func(b *testing.B, known prints, texts []string, want int) {
+	result := func(b *testing.B, known prints, texts []*corpus.Chunk, want int) {
 		b.Helper()
 		seen, same := passagesSeen{known: known}, 0
 		for _, text := range texts {
@@ -214,7 +237,7 @@ func BenchmarkNearDuplicates(b *testing.B) {
 			b.Fatalf("%d duplicates, want %d", same, want)
 		}
 	}
-	alike := slices.Concat(texts[:7], []string{texts[0] + "more"})
+	alike := slices.Concat(texts[:7], []*corpus.Chunk{chunk(8, texts[0].Text+"more")})
 	b.Run("remembered", func(b *testing.B) {
 		b.ReportAllocs()
 		for known := newPrints(); b.Loop(); {

@@ -120,28 +120,43 @@ func (s *Searcher) find(ctx context.Context, q vector.Query, limit int) ([]vecto
 // out, which is seldom: texts are most of what a search costs.
 func (s *Searcher) lookUp(ctx context.Context, scope corpus.Scope, hits []vector.Hit, limit int) (list []corpus.Passage, gone int, err error) {
 	list = []corpus.Passage{}
-	var found []catalog.Found
+	known := make([]known, 0, len(hits))
 	for _, some := range [][]vector.Hit{hits[:min(limit, len(hits))], hits[min(limit, len(hits)):]} {
 		if len(some) == 0 || len(list) == limit {
 			break
 		}
 		refs := make([]corpus.ChunkRef, len(some))
-		for i, h := range some {
-			refs[i] = h.Ref
+		for i := range some {
+			refs[i] = some[i].Ref
 		}
-		more, err := s.catalog.Find(ctx, scope, refs)
+		found, err := s.catalog.Find(ctx, scope, refs)
 		if err != nil {
 			return nil, 0, fmt.Errorf("look up %d hits: %w", len(refs), err)
 		}
-		gone += len(some) - len(more)
-		if found == nil {
-			found = more
-		} else {
-			found = append(found, more...)
-		}
-		list = s.passages(hits, found, limit)
+		gone += len(some) - len(found)
+		known = match(known, some, found)
+		list = s.passages(known, limit)
 	}
 	return list, gone, nil
+}
+
+// known is a hit with what the catalog knows of it.
+type known struct {
+	hit   *vector.Hit
+	found *catalog.Found
+}
+
+// match appends to list what was found with the hits that it is of. Found is
+// in their order, and seldom without any of them.
+func match(list []known, hits []vector.Hit, found []catalog.Found) []known {
+	all := len(found) == len(hits)
+	for i := range hits {
+		if len(found) > 0 && (all || found[0].Chunk.ChunkRef == hits[i].Ref) {
+			list = append(list, known{&hits[i], &found[0]})
+			found = found[1:]
+		}
+	}
+	return list
 }
 
 // relevant is false only when no word matches and the model's cosine says for
@@ -161,19 +176,29 @@ func (s *Searcher) relevant(q vector.Query, hits []vector.Hit) bool {
 	return false
 }
 
-// passages joins hits with what the catalog knows of them, in the hits' order.
-// found is some of the hits, in their order.
-func (s *Searcher) passages(hits []vector.Hit, found []catalog.Found, limit int) []corpus.Passage {
-	out := make([]corpus.Passage, 0, min(limit, len(found)))
-	seen := passagesSeen{known: s.prints, seen: make([]*fingerprint, 0, cap(out))}
-	chosen := versions(found)
-	for i := 0; i < len(found) && len(out) < limit; i++ {
-		f := &found[i]
-		for hits[0].Ref != f.Chunk.ChunkRef {
-			hits = hits[1:]
+// of returns the hits that found is of. Found is in their order, and seldom without any.
+func of(hits []vector.Hit, found []catalog.Found) []vector.Hit {
+	if len(found) == len(hits) {
+		return hits
+	}
+	known := make([]vector.Hit, 0, len(found))
+	for _, h := range hits {
+		if n := len(known); n < len(found) && found[n].Chunk.ChunkRef == h.Ref {
+			known = append(known, h)
 		}
-		if chosen[f.Document.ID] == f.Chunk.Version && !seen.nearDuplicate(f.Chunk.Text) {
-			out = append(out, passage(hits[0], f))
+	}
+	return known
+}
+
+// passages makes the first limit passages of list, in its order.
+func (s *Searcher) passages(list []known, limit int) []corpus.Passage {
+	out := make([]corpus.Passage, 0, min(limit, len(list)))
+	seen := passagesSeen{known: s.prints, seen: make([]*fingerprint, 0, cap(out))}
+	chosen := versions(list)
+	for i := 0; i < len(list) && len(out) < limit; i++ {
+		f := list[i].found
+		if chosen[f.Document.ID] == f.Chunk.Version && !seen.nearDuplicate(&f.Chunk) {
+			out = append(out, passage(list[i].hit, f))
 		}
 	}
 	return out
@@ -181,10 +206,10 @@ func (s *Searcher) passages(hits []vector.Hit, found []catalog.Found, limit int)
 
 // versions chooses one version of each document. Two meet when a new version
 // went live between the legs of one search.
-func versions(found []catalog.Found) map[string]string {
-	chosen := make(map[string]string, len(found))
-	for i := range found {
-		f := &found[i]
+func versions(list []known) map[string]string {
+	chosen := make(map[string]string, len(list))
+	for _, k := range list {
+		f := k.found
 		if _, ok := chosen[f.Document.ID]; !ok || f.Chunk.Version == f.Document.LiveVersion {
 			chosen[f.Document.ID] = f.Chunk.Version
 		}
@@ -193,7 +218,7 @@ func versions(found []catalog.Found) map[string]string {
 }
 
 // passage copies what it points to: a pointer into f would keep all of it.
-func passage(h vector.Hit, f *catalog.Found) corpus.Passage {
+func passage(h *vector.Hit, f *catalog.Found) corpus.Passage {
 	p := corpus.Passage{
 		ID: f.Chunk.ID(), DocumentID: f.Document.ID, Version: f.Chunk.Version, Title: f.Document.Title,
 		Section: f.Chunk.Section, CharStart: f.Chunk.CharStart, CharEnd: f.Chunk.CharEnd, Text: f.Chunk.Text,
