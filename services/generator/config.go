@@ -24,7 +24,8 @@ type Config struct {
 	Temperature float64 `env:"RAGBUS_ANSWER_TEMPERATURE"`
 	// KeepAlive is after how long without a frame the reader is told that the work goes on. Default 1 s.
 	KeepAlive time.Duration
-	// Coalesce is how long a piece of text may wait for the next to share a frame. Default 20 ms.
+	// Coalesce is how long a piece of text may wait for the next to share a
+	// frame, as long as few answers are under way. Default 20 ms.
 	Coalesce time.Duration
 }
 

@@ -42,6 +42,9 @@ func TestFirstWordIsSentAtOnceAndOthersTogether(t *testing.T) {
 	if got.Deltas[0] != "It" || len(got.Deltas) > 6 {
 		t.Errorf("%d frames for %d words, the first %q", len(got.Deltas), len(words), got.Deltas[0])
 	}
+	if n := s.pace.speaking.Load(); n != 0 {
+		t.Errorf("%d speak in the end", n)
+	}
 }
 
 func TestTheReaderSeesSignsOfLife(t *testing.T) {

@@ -67,6 +67,7 @@ type Service struct {
 	store    conversation.Store
 	model    llm.Model
 	frames   reply.Publisher
+	pace     *pace
 	cancels  *reply.CancelListener
 	checker  *answer.Checker
 	extract  *extractive.Writer
@@ -106,7 +107,7 @@ func newService(cfg Config, deps Deps) *Service {
 		dense = deps.Embedder.Profile()
 	}
 	s := &Service{
-		cfg: cfg, store: deps.Conversations, model: deps.Model, frames: deps.NATS, cancels: reply.NewCancelListener(deps.NATS),
+		cfg: cfg, store: deps.Conversations, model: deps.Model, frames: deps.NATS, pace: &pace{least: cfg.Coalesce}, cancels: reply.NewCancelListener(deps.NATS),
 		checker: answer.NewChecker(analyzer, deps.Embedder), extract: extractive.New(analyzer, dense), fallback: deps.Fallback, log: deps.Log,
 		signer: deps.Signer, ledger: deps.Ledger,
 	}

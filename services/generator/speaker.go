@@ -19,6 +19,7 @@ const maxPiece = 512
 // the reader that is a restart, like any newer attempt.
 type speaker struct {
 	cfg    Config
+	pace   *pace
 	stream bool
 	open   func(attempt int) (*reply.Writer, error)
 
@@ -35,9 +36,9 @@ type speaker struct {
 	alive   *time.Timer
 }
 
-// newSpeaker begins to give signs of life at once. Close it.
-func newSpeaker(cfg Config, delivery int, stream bool, open func(attempt int) (*reply.Writer, error)) (*speaker, error) {
-	s := &speaker{cfg: cfg, stream: stream, open: open, attempt: 2*max(delivery, 1) - 1, last: time.Now()}
+// newSpeaker begins to give signs of life at once. Close it, once.
+func newSpeaker(cfg Config, pace *pace, delivery int, stream bool, open func(attempt int) (*reply.Writer, error)) (*speaker, error) {
+	s := &speaker{cfg: cfg, pace: pace, stream: stream, open: open, attempt: 2*max(delivery, 1) - 1, last: time.Now()}
 	w, err := open(s.attempt)
 	if err != nil {
 		return nil, err
@@ -56,18 +57,16 @@ func (s *speaker) say(text string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.stream && !s.first.IsZero() {
-		return
-	}
 	now := time.Now()
 	if s.first.IsZero() {
 		s.first = now
+		s.pace.begin(s.stream)
 	}
 	if !s.stream {
 		return
 	}
 	s.buf = append(s.buf, text...)
-	wait := s.cfg.Coalesce - now.Sub(s.last)
+	wait := s.pace.wait() - now.Sub(s.last)
 	switch {
 	case !s.said, len(s.buf) >= maxPiece, wait <= 0:
 		s.flush(now)
@@ -186,6 +185,9 @@ func (s *speaker) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	if !s.first.IsZero() {
+		s.pace.end(s.stream)
+	}
 	s.alive.Stop()
 	if s.flushAt != nil {
 		s.flushAt.Stop()
