@@ -85,10 +85,5 @@ func (m *Marks) AllChanged() {
 }
 
 func (m *Marks) counter(tenant, id string) *atomic.Uint64 {
-	var h maphash.Hash
-	h.SetSeed(m.seed)
-	_, _ = h.WriteString(tenant)
-	_ = h.WriteByte(0) // no token has it
-	_, _ = h.WriteString(id)
-	return &m.counters[h.Sum64()%markCounters]
+	return &m.counters[maphash.Comparable(m.seed, [2]string{tenant, id})%markCounters]
 }
