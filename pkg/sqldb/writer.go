@@ -96,25 +96,27 @@ func (w *writer) loop(ctx context.Context) {
 	}
 }
 
+// gatherTimes bounds how long a group may gather.
+const gatherTimes = 8
+
 // gather adds what else is queued, and leaves out what nobody waits for any more.
 func (w *writer) gather(group []*job) []*job {
-	// Whoever is about to write gets in: under load this makes groups several
-	// times as large, and alone it returns at once.
-	runtime.Gosched()
 	if !group[0].state.CompareAndSwap(queued, running) {
 		group = group[:0]
 	}
-	for len(group) < w.batch {
-		select {
-		case j, ok := <-w.jobs:
-			if !ok {
-				return group
-			}
-			if j.state.CompareAndSwap(queued, running) {
+	// Whoever is about to write gets in, and while somebody did, whoever is
+	// next: under load this makes groups several times as large, and alone it
+	// returns at once.
+	for range gatherTimes {
+		runtime.Gosched()
+		before := len(group)
+		for len(w.jobs) > 0 && len(group) < w.batch {
+			if j := <-w.jobs; j.state.CompareAndSwap(queued, running) {
 				group = append(group, j)
 			}
-		default:
-			return group
+		}
+		if len(group) == before {
+			break
 		}
 	}
 	return group
