@@ -20,9 +20,12 @@ import (
 	"github.com/ragbus/ragbus/pkg/event"
 )
 
+// busSecret is what every gateway of the tests signs with.
+func busSecret() string { return strings.Repeat("s", access.MinSecret) }
+
 // withKeys makes a gateway ask for the keys in the stack's database.
 func (s *stack) withKeys() tweak {
-	signer, err := access.NewSigner(strings.Repeat("s", access.MinSecret))
+	signer, err := access.NewSigner(busSecret())
 	must(s.t, err)
 	return func(c *Config, d *Deps) {
 		c.Auth = access.AuthKeys
@@ -232,7 +235,7 @@ func TestARecordOfKeysThatIsAwayIs503(t *testing.T) {
 func TestQuestionsAndSearchesAreSignedForTheirAsker(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	signer, err := access.NewSigner(strings.Repeat("s", access.MinSecret))
+	signer, err := access.NewSigner(busSecret())
 	must(t, err)
 	other, err := access.NewSigner(strings.Repeat("x", access.MinSecret))
 	must(t, err)

@@ -55,8 +55,14 @@ func newStack(t testing.TB) *stack {
 
 func newStackWith(t testing.TB, topology broker.TopologyConfig) *stack {
 	t.Helper()
-	s := &stack{t: t, bus: brokertest.StartWith(t, topology), dir: t.TempDir(), logs: &safeBuffer{}}
-	db, err := sqldb.Open(t.Context(), sqldb.Config{URL: sqldb.FileURL(filepath.Join(s.dir, "ragbus.db"))})
+	return newStackOn(t, brokertest.StartWith(t, topology), sqldb.FileURL(filepath.Join(t.TempDir(), "ragbus.db")))
+}
+
+// newStackOn makes a stack of a broker and a database that others may use too.
+func newStackOn(t testing.TB, bus *brokertest.Broker, database string) *stack {
+	t.Helper()
+	s := &stack{t: t, bus: bus, dir: t.TempDir(), logs: &safeBuffer{}}
+	db, err := sqldb.Open(t.Context(), sqldb.Config{URL: database})
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
 	s.docs, err = sqlcatalog.Open(t.Context(), db)
