@@ -176,20 +176,6 @@ func (s *Searcher) relevant(q vector.Query, hits []vector.Hit) bool {
 	return false
 }
 
-// of returns the hits that found is of. Found is in their order, and seldom without any.
-func of(hits []vector.Hit, found []catalog.Found) []vector.Hit {
-	if len(found) == len(hits) {
-		return hits
-	}
-	known := make([]vector.Hit, 0, len(found))
-	for _, h := range hits {
-		if n := len(known); n < len(found) && found[n].Chunk.ChunkRef == h.Ref {
-			known = append(known, h)
-		}
-	}
-	return known
-}
-
 // passages makes the first limit passages of list, in its order.
 func (s *Searcher) passages(list []known, limit int) []corpus.Passage {
 	out := make([]corpus.Passage, 0, min(limit, len(list)))
