@@ -34,6 +34,11 @@ type Request struct {
 	Temperature *float64
 	// Stop lists texts before which the answer ends.
 	Stop []string
+	// Rest, when set, is called each time when all that has come of the answer
+	// was passed on and more is about to be read. As long as it takes nothing is
+	// read, so that what comes meanwhile is read at once. An adapter need not
+	// call it, and does not before the first delta or when more is there already.
+	Rest func()
 }
 
 // Finish says why an answer ended.

@@ -10,7 +10,9 @@ import (
 type Config struct {
 	// Name tells this process from its replicas, in dead letters.
 	Name string
-	// Slots is how many questions are answered at once. Default 64: a slot waits for a model most of the time.
+	// Slots is how many questions are answered at once. Default 256: a slot waits
+	// for a model nearly all of the time, and a question without one waits for the
+	// end of another's answer before its own begins.
 	Slots int `env:"RAGBUS_GENERATOR_SLOTS"`
 	// Timeout is how long one attempt may take. Default 2 min.
 	Timeout time.Duration `env:"RAGBUS_GENERATOR_TIMEOUT"`
@@ -32,7 +34,7 @@ type Config struct {
 // WithDefaults returns a copy with every unset field filled in.
 func (c Config) WithDefaults() Config {
 	set(&c.Name, "generator")
-	set(&c.Slots, 64)
+	set(&c.Slots, 256)
 	set(&c.Timeout, 2*time.Minute)
 	set(&c.MaxAttempts, 3)
 	set(&c.Grace, 20*time.Second)

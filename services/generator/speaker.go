@@ -1,6 +1,7 @@
 package generator
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -34,6 +35,8 @@ type speaker struct {
 	first   time.Time
 	flushAt *time.Timer
 	alive   *time.Timer
+	// rests says that rest is called: say leaves the frames to it.
+	rests bool
 }
 
 // newSpeaker begins to give signs of life at once. Close it, once.
@@ -66,14 +69,51 @@ func (s *speaker) say(text string) {
 		return
 	}
 	s.buf = append(s.buf, text...)
+	switch {
+	case !s.said, len(s.buf) >= maxPiece:
+		s.flush(now)
+	case !s.rests:
+		s.flushWhenDue(now)
+	}
+	s.said = true
+}
+
+// rest is what [llm.Request] has: nothing more has come that could be said.
+// When so many speak that text waits longer than it would have to, the model's
+// answer is left to pile up until the next frame is due: reading it costs as
+// much for one token as for ten.
+func (s *speaker) rest(ctx context.Context) {
+	if pause := s.pauseBefore(time.Now()); pause > 0 {
+		sleep(ctx, pause)
+	}
+}
+
+// pauseBefore sends what is due and returns how long to wait for more.
+func (s *speaker) pauseBefore(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rests = true
+	if !s.stream {
+		return 0
+	}
+	s.flushWhenDue(now)
+	wait := s.pace.wait()
+	if wait <= s.pace.least {
+		return 0
+	}
+	return wait - now.Sub(s.last)
+}
+
+// flushWhenDue sends what waits now or when it has waited long enough. Call with the lock held.
+func (s *speaker) flushWhenDue(now time.Time) {
 	wait := s.pace.wait() - now.Sub(s.last)
 	switch {
-	case !s.said, len(s.buf) >= maxPiece, wait <= 0:
+	case len(s.buf) == 0:
+	case wait <= 0:
 		s.flush(now)
 	case s.flushAt == nil:
 		s.flushAt = time.AfterFunc(wait, s.flushLater)
 	}
-	s.said = true
 }
 
 func (s *speaker) flushLater() {

@@ -82,6 +82,7 @@ func (s *Service) writeModel(ctx context.Context, d delivery, speaker *speaker) 
 	if s.cfg.Temperature >= 0 {
 		request.Temperature = &s.cfg.Temperature
 	}
+	request.Rest = func() { speaker.rest(ctx) }
 	var (
 		parser = answer.Parser{Sources: shown}
 		text   strings.Builder

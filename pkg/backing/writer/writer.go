@@ -43,7 +43,7 @@ type Config struct {
 	RequestsPerMinute int `env:"RAGBUS_LLM_RPM"`
 	TokensPerMinute   int `env:"RAGBUS_LLM_TPM"`
 	// Concurrency is how many calls of one process are under way at most.
-	Concurrency int `env:"RAGBUS_LLM_CONCURRENCY" envDefault:"64"`
+	Concurrency int `env:"RAGBUS_LLM_CONCURRENCY" envDefault:"256"`
 }
 
 // Writer is what answers.

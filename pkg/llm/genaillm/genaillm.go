@@ -125,7 +125,7 @@ func (m *Model) Info() llm.Info {
 // Stream implements [llm.Model].
 func (m *Model) Stream(ctx context.Context, r llm.Request) iter.Seq2[llm.Delta, error] {
 	return func(yield func(llm.Delta, error) bool) {
-		wire, call := upstream.Begin(ctx, upstream.Limits{FirstToken: m.cfg.FirstToken, Silence: m.cfg.Silence})
+		wire, call := upstream.Begin(ctx, upstream.Limits{FirstToken: m.cfg.FirstToken, Silence: m.cfg.Silence}, r.Rest)
 		defer call.End()
 
 		var last llm.Delta

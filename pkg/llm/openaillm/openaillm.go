@@ -174,7 +174,7 @@ func (m *Model) Stream(ctx context.Context, r llm.Request) iter.Seq2[llm.Delta, 
 // call asks once. It returns another dialect to ask in when the server refused
 // this one, else nil: everything was yielded.
 func (m *Model) call(ctx context.Context, r llm.Request, d *dialect, yield func(llm.Delta, error) bool) *dialect {
-	watched, call := upstream.Begin(ctx, upstream.Limits{FirstToken: m.cfg.FirstToken, Silence: m.cfg.Silence})
+	watched, call := upstream.Begin(ctx, upstream.Limits{FirstToken: m.cfg.FirstToken, Silence: m.cfg.Silence}, r.Rest)
 	defer call.End()
 	stream := m.api.Stream(watched, m.request(r, d))
 	defer func() { _ = stream.Close() }()

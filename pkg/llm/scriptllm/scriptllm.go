@@ -151,7 +151,10 @@ func (m *Model) play(ctx context.Context, r llm.Request, yield func(llm.Delta, e
 		said = said[:reply.After]
 	}
 	pause := reply.First
-	for _, text := range said {
+	for i, text := range said {
+		if i > 0 && pause > 0 && r.Rest != nil {
+			r.Rest()
+		}
 		if err := wait(ctx, pause); err != nil {
 			return err
 		}

@@ -37,6 +37,7 @@ type Call struct {
 	ctx    context.Context //nolint:containedctx // a Call is the life of one call
 	cancel context.CancelCauseFunc
 	limits Limits
+	rest   func()
 	alarm  *time.Timer
 	heard  bool
 
@@ -48,9 +49,10 @@ type Call struct {
 
 type callKey struct{}
 
-// Begin starts the clock. The context belongs on the request; End must be called.
-func Begin(ctx context.Context, limits Limits) (context.Context, *Call) {
-	c := &Call{limits: limits}
+// Begin starts the clock. The context belongs on the request; End must be
+// called. Rest is that of the [llm.Request], which may be nil.
+func Begin(ctx context.Context, limits Limits, rest func()) (context.Context, *Call) {
+	c := &Call{limits: limits, rest: rest}
 	ctx, c.cancel = context.WithCancelCause(ctx)
 	c.ctx = context.WithValue(ctx, callKey{}, c)
 	c.alarm = time.AfterFunc(limits.FirstToken, c.ring)
@@ -87,6 +89,20 @@ func (c *Call) Deliver(yield func() bool) bool {
 		c.alarm.Reset(c.limits.Silence)
 	}
 	return more
+}
+
+// beforeBytes is called by the body before a read when nothing is known to be
+// there. The clock stands while the reader of the answer rests.
+func (c *Call) beforeBytes() {
+	c.mu.Lock()
+	answer := c.answer
+	c.mu.Unlock()
+	if c.rest == nil || !answer {
+		return
+	}
+	c.alarm.Stop()
+	c.rest()
+	c.alarm.Reset(c.limits.Silence)
 }
 
 // bytesCame is called by the body on every read that brought something.

@@ -46,13 +46,19 @@ func Client(base http.RoundTripper) *http.Client {
 	}
 }
 
+// idleConnections is how many calls a process has under way at once, unless it is told otherwise.
+const idleConnections = 256
+
 func ownTransport() http.RoundTripper {
 	t, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
 		return http.DefaultTransport
 	}
 	own := t.Clone()
-	own.MaxIdleConnsPerHost = 64
+	own.MaxIdleConns, own.MaxIdleConnsPerHost = 0, idleConnections
+	// A prompt with its sources fits and goes out in one write; else each is
+	// copied through 4 KiB and another 32 KiB that are allocated for it.
+	own.WriteBufferSize = 32 << 10
 	return own
 }
 
@@ -100,7 +106,13 @@ type body struct {
 	io.ReadCloser
 	call *Call
 	left int64
+	// more says that the last read brought so much that there may be more at once.
+	more bool
 }
+
+// plenty is what a read brings only when the answer comes faster than it is
+// read: half of what [http.Transport] holds, and dozens of tokens.
+const plenty = 2048
 
 // errTooLarge ends an answer that no reader would want.
 var errTooLarge = errors.New("the answer is larger than any should be")
@@ -111,8 +123,12 @@ func (b *body) Read(p []byte) (int, error) {
 		b.call.breakOff(errTooLarge)
 		return 0, io.EOF
 	}
+	if !b.more {
+		b.call.beforeBytes()
+	}
 	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
+	b.more = n == len(p) || n >= plenty
 	if n > 0 {
 		b.call.bytesCame()
 	}

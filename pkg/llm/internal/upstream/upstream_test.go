@@ -144,7 +144,7 @@ func serve(t *testing.T, limits Limits, h http.HandlerFunc) (*Call, *http.Respon
 	base := &http.Transport{}
 	t.Cleanup(s.Close)
 	t.Cleanup(base.CloseIdleConnections)
-	ctx, call := Begin(t.Context(), limits)
+	ctx, call := Begin(t.Context(), limits, nil)
 	t.Cleanup(call.End)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
 	if err != nil {
@@ -271,7 +271,7 @@ func TestPingsKeepAnAnswerAliveAndSilenceEndsIt(t *testing.T) {
 
 func TestAReaderMayTakeItsTime(t *testing.T) {
 	t.Parallel()
-	ctx, call := Begin(t.Context(), Limits{FirstToken: time.Hour, Silence: time.Millisecond})
+	ctx, call := Begin(t.Context(), Limits{FirstToken: time.Hour, Silence: time.Millisecond}, nil)
 	defer call.End()
 	// Deliver stops the clock; a second delivery proves that it was not ringing in between.
 	call.Deliver(func() bool {
@@ -289,7 +289,7 @@ func TestAReaderMayTakeItsTime(t *testing.T) {
 func TestTheCallersCauseIsKept(t *testing.T) {
 	t.Parallel()
 	parent, cancel := context.WithCancelCause(t.Context())
-	_, call := Begin(parent, Limits{time.Minute, time.Minute})
+	_, call := Begin(parent, Limits{time.Minute, time.Minute}, nil)
 	defer call.End()
 	if err := call.Interrupted(); err != nil {
 		t.Errorf("%v before anything happened", err)
@@ -346,7 +346,7 @@ func TestAConnectionThatDiedIdleCostsNothing(t *testing.T) {
 			base.CloseIdleConnections()
 			calls.Store(1)
 		}
-		ctx, call := Begin(t.Context(), Limits{time.Minute, time.Minute})
+		ctx, call := Begin(t.Context(), Limits{time.Minute, time.Minute}, nil)
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, strings.NewReader("data: x"))
 		if err != nil {
 			t.Fatal(err)
