@@ -60,9 +60,10 @@ type Analysis struct {
 func Foreign(words, englishWords int) bool { return englishWords*10 < words }
 
 // Analyzer analyses texts. It is safe for concurrent use and keeps a bounded
-// cache of stems per concurrent caller.
+// cache of stems per concurrent caller, and one of the words of questions.
 type Analyzer struct {
 	stops map[string]stop
+	words words
 	pool  sync.Pool
 }
 
@@ -130,11 +131,7 @@ func (a *Analyzer) Query(text string, languages Set) []Term {
 			s.ids = a.appendTerms(s, s.ids, t, English)
 			continue
 		}
-		for l := range languageCount {
-			if languages.Has(l) {
-				s.ids = a.appendTerms(s, s.ids, t, l)
-			}
-		}
+		s.ids = a.appendWord(s, s.ids, s.folded[t.start:t.end], languages&^t.stop.latin)
 	}
 	return count(s.ids)
 }

@@ -1,7 +1,9 @@
 package lexical_test
 
 import (
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -196,11 +198,28 @@ func BenchmarkAnalyze(b *testing.B) {
 	}
 }
 
+// BenchmarkQuery is a question in every language: one that is asked again,
+// and ones of 20,000 words, rare and frequent as in a language.
 func BenchmarkQuery(b *testing.B) {
-	a := lexical.New()
-	for b.Loop() {
-		a.Query("what was the final score of the game between the broncos and the steelers in 2015", lexical.AllLanguages)
-	}
+	b.Run("known", func(b *testing.B) {
+		a := lexical.New()
+		for b.Loop() {
+			a.Query("what was the final score of the game between the broncos and the steelers in 2015", lexical.AllLanguages)
+		}
+	})
+	b.Run("many", func(b *testing.B) {
+		a, rng := lexical.New(), rand.New(rand.NewPCG(1, 2))
+		zipf := rand.NewZipf(rng, 1.1, 3, 20_000)
+		questions := make([]string, 20_000)
+		for i := range questions {
+			for range 12 {
+				questions[i] += fmt.Sprint("word", zipf.Uint64(), "s ")
+			}
+		}
+		for i := 0; b.Loop(); i++ {
+			a.Query(questions[i%len(questions)], lexical.AllLanguages)
+		}
+	})
 }
 
 func stableIDs() []uint32 {
