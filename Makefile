@@ -21,7 +21,7 @@ FUZZTIME  ?= 5s
 TESTFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build services image-check test e2e-tools e2e e2e-measure storm storm-short test-llm fuzz bench pgo eval lint fmt fmt-check tidy tidy-check check clean
+.PHONY: help run build services image-check test e2e-tools e2e e2e-measure storm storm-short test-llm fuzz bench eval lint fmt fmt-check tidy tidy-check check clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,10 +76,6 @@ fuzz: ## run every fuzz target for FUZZTIME (default 5s)
 
 bench: ## run the benchmarks and the load program; docs/performance.md says what they mean
 	@.ci/bench
-
-pgo: ## take anew the profile that bin/ragbus is optimised by (on a quiet machine, after large changes)
-	cd cmd/ragbus && go test ./internal/load -run '^$$' -bench '^Benchmark(Chat$$/chunks=1000$$|Builtin$$)' -benchtime 10000x \
-		-cpuprofile $(CURDIR)/cmd/ragbus/default.pgo -o $(CURDIR)/.cache/load.test
 
 eval: ## measure retrieval on the public question sets in ../shared/eval; docs/quality.md says what it means
 	@.ci/eval

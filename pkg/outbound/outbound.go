@@ -21,6 +21,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/telemetry/span"
 )
 
 // Defaults of [Config].
@@ -248,11 +249,13 @@ func (e *Endpoint) once(ctx context.Context, lane Lane, cost Cost, try attempt) 
 	e.inFlight.Inc()
 	defer e.inFlight.Dec()
 	start := time.Now()
+	ctx, call := span.Call(ctx, e.cfg.Name)
 	tokens, unsafe, err := try(ctx, func() {
 		if !told && e.State() == HalfOpen {
 			tell(nil)
 		}
 	})
+	call.End(err)
 	e.seconds.Observe(time.Since(start).Seconds())
 	grant.Settle(tokens)
 	if fault.Is(err, fault.Throttled) {
