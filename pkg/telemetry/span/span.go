@@ -38,7 +38,7 @@ func start(ctx context.Context, name string, kind trace.SpanKind) (context.Conte
 	if !parent.IsRecording() {
 		return ctx, Span{}
 	}
-	ctx, s := parent.TracerProvider().Tracer(scope).Start(ctx, name, trace.WithSpanKind(kind))
+	ctx, s := parent.TracerProvider().Tracer(scope).Start(ctx, name, trace.WithSpanKind(kind)) //nolint:spancheck // End ends it
 	return ctx, Span{recorded: s} //nolint:spancheck // End ends it
 }
 
