@@ -37,6 +37,18 @@ type Turn struct {
 	Since time.Time
 }
 
+// Steps returns every step.
+func Steps() []Step { return []Step{Extract, Embed, Remove, Describe} }
+
+// LineLength is how much work of one step waits, of all tenants together.
+type LineLength struct {
+	Step Step
+	// Documents is how many documents wait.
+	Documents int
+	// Since is when the one began to wait that waits longest.
+	Since time.Time
+}
+
 // Line is where work waits that the ingestion queue has no room for: a
 // tenant's work stands here, in order, while the queue holds a window of it,
 // so that nobody stands behind all that another tenant has.
@@ -63,6 +75,9 @@ type Line interface {
 	// Lines returns up to limit tenants and steps that have work waiting, in
 	// order and after the given ones; "", "" begins.
 	Lines(ctx context.Context, afterTenant string, afterStep Step, limit int) ([]Turn, error)
+	// Lengths returns how much waits, by step; a step that nothing waits for is
+	// left out. It looks at everything that waits: ask it every few seconds at most.
+	Lengths(ctx context.Context) ([]LineLength, error)
 	// OpenFrom returns an embedding document with up to limit of its batches that
 	// are not finished, from a number on; ErrStale as [Store.OpenBatches].
 	OpenFrom(ctx context.Context, ref Ref, next, limit int) (corpus.Document, []Batch, error)

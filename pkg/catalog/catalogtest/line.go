@@ -42,6 +42,33 @@ func (f *fixture) wantLine(t *testing.T, step catalog.Step, want ...catalog.Turn
 
 func lineCases() map[string]func(*testing.T, *fixture) {
 	return map[string]func(*testing.T, *fixture){
+		"what waits is counted by step, of all tenants": func(t *testing.T, f *fixture) {
+			if got, err := f.Lengths(t.Context()); err != nil || len(got) != 0 {
+				t.Fatalf("before anything waits: %v, %v", got, err)
+			}
+			others := turn(catalog.Extract, "a", 1)
+			others.Tenant = "other"
+			f.wait(t, turn(catalog.Extract, "a", 1), turn(catalog.Extract, "a", 2), others, turn(catalog.Remove, "c", 1))
+			first, err := f.Waiting(t.Context(), tenant, catalog.Extract, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			gone, err := f.Waiting(t.Context(), tenant, catalog.Remove, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := []catalog.LineLength{{Step: catalog.Extract, Documents: 2, Since: first[0].Since}, {Step: catalog.Remove, Documents: 1, Since: gone[0].Since}}
+			got, err := f.Lengths(t.Context())
+			if diff := cmp.Diff(want, got); err != nil || diff != "" {
+				t.Errorf("%v (-want +got):\n%s", err, diff)
+			}
+			if err := f.GivenOut(t.Context(), gone); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := f.Lengths(t.Context()); err != nil || len(got) != 1 {
+				t.Errorf("after the removal was given out: %v, %v", got, err)
+			}
+		},
 		"work is given out in the order in which it came": func(t *testing.T, f *fixture) {
 			var turns []catalog.Turn
 			for i := range 12 {

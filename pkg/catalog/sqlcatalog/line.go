@@ -28,11 +28,14 @@ const (
 		salt = case when excluded.salt = '' and excluded.number = line.number then line.salt else excluded.salt end,
 		number = excluded.number
 		where excluded.number >= line.number`
-	selectLine  = "select document, number, next, salt, since from line where tenant = $1 and step = $2 order by since, document limit $3"
+	// since > 0 holds always, and names the index to Postgres.
+	selectLine  = "select document, number, next, salt, since from line where tenant = $1 and step = $2 and since > 0 order by since, document limit $3"
 	leaveLine   = "delete from line where tenant = $1 and step = $2 and document = $3 and number = $4 and next = $5 and salt = $6"
 	advanceLine = "update line set next = $7 where tenant = $1 and step = $2 and document = $3 and number = $4 and next = $5 and salt = $6 and next < $7"
 	// Each line is found with one look at the index, however long it is.
 	nextLine = "select tenant, step from line where (tenant, step) > ($1, $2) order by tenant, step limit 1"
+
+	lineLengths = "select step, count(*), min(since) from line group by step order by step"
 
 	// A settled document's moved_at is later than any place to park.
 	parkDocument   = "update documents set moved_at = $4 where tenant = $1 and id = $2 and generation = $3 and moved_at < $4"
@@ -137,6 +140,25 @@ func (s *Store) Lines(ctx context.Context, afterTenant string, afterStep catalog
 		return nil
 	})
 	return lines, wrap("look which lines there are", err)
+}
+
+// Lengths implements [catalog.Line].
+func (s *Store) Lengths(ctx context.Context) ([]catalog.LineLength, error) {
+	var lengths []catalog.LineLength
+	err := s.db.AllTenants().Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		lengths = nil
+		return tx.Each(ctx, lineLengths, nil, func(scan func(...any) error) error {
+			var l catalog.LineLength
+			var since int64
+			if err := scan(&l.Step, &l.Documents, &since); err != nil {
+				return fmt.Errorf("read the length of a line: %w", err)
+			}
+			l.Since = fromMicros(since)
+			lengths = append(lengths, l)
+			return nil
+		})
+	})
+	return lengths, wrap("measure the lines", err)
 }
 
 // OpenFrom implements [catalog.Line].

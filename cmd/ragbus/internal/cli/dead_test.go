@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -153,5 +154,19 @@ func TestStatusTellsOfDeadLetters(t *testing.T) {
 		"ragbus_dead_letters{class=\"transient\",stage=\"generator\"} 2\nragbus_dead_letters{class=\"transient\",stage=\"retriever\"} 0\n")
 	if err != nil || deadByStage(got) != "generator 3" {
 		t.Errorf("%v: %v", got, err)
+	}
+}
+
+func TestStatusTellsOfWhatWaitsInLine(t *testing.T) {
+	t.Parallel()
+	got, err := lines("# TYPE ragbus_ingest_line_waiting gauge\nragbus_ingest_line_waiting{step=\"embed\"} 0\nragbus_ingest_line_waiting{step=\"extract\"} 99968\n" +
+		"# TYPE ragbus_ingest_line_oldest_seconds gauge\nragbus_ingest_line_oldest_seconds{step=\"embed\"} 0\nragbus_ingest_line_oldest_seconds{step=\"extract\"} 61.5\n")
+	if err != nil || !slices.Equal(got, []inLine{{"extract", 99968, 61.5}}) {
+		t.Errorf("%v: %v", got, err)
+	}
+	var out strings.Builder
+	(&app{server: "http://here"}).printStatus(&out, serverStatus{InLine: got})
+	if !strings.Contains(out.String(), "IN LINE  99968 documents to extract, the oldest for 62s") {
+		t.Errorf("%s", out.String())
 	}
 }

@@ -124,6 +124,9 @@ func (a *app) printStatus(w io.Writer, s serverStatus) {
 		fmt.Fprintf(table, "%s\t%.0f\t%.0f\t%.0f\t%.0fs\n", q.Consumer, q.Waiting, q.InWork, q.Free, q.OldestSeconds)
 	}
 	_ = table.Flush()
+	for _, l := range s.InLine {
+		fmt.Fprintf(w, "\nIN LINE  %.0f documents to %s, the oldest for %.0fs: accepted, and waiting for their tenant's turn\n", l.Documents, l.Step, l.OldestSeconds)
+	}
 	if dead := deadByStage(s.DeadLetters); dead != "" {
 		fmt.Fprintf(w, "\nDEAD LETTERS  %s (ragbus dead ls)\n", dead)
 	}

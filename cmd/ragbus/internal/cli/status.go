@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,6 +19,8 @@ import (
 type serverStatus struct {
 	Health client.Health `json:"health"`
 	Queues []queue       `json:"queues"`
+	// InLine is what was accepted and waits on record for its tenant's turn in the queue.
+	InLine []inLine `json:"in_line"`
 	// DeadLetters counts what was given up, over all tenants, by stage.
 	DeadLetters map[string]float64 `json:"dead_letters"`
 }
@@ -28,6 +31,13 @@ type queue struct {
 	Waiting       float64 `json:"waiting"`
 	InWork        float64 `json:"in_work"`
 	Free          float64 `json:"free"`
+	OldestSeconds float64 `json:"oldest_seconds"`
+}
+
+// inLine is how many documents of all tenants wait for one step.
+type inLine struct {
+	Step          string  `json:"step"`
+	Documents     float64 `json:"documents"`
 	OldestSeconds float64 `json:"oldest_seconds"`
 }
 
@@ -48,8 +58,39 @@ func status(ctx context.Context, c *client.Client) (serverStatus, error) {
 	if s.Queues, err = queues(text); err != nil {
 		return s, err
 	}
+	if s.InLine, err = lines(text); err != nil {
+		return s, err
+	}
 	s.DeadLetters, err = deadCounts(text)
 	return s, err
+}
+
+// lines reads the ragbus_ingest_line_* metrics of the steps that something waits for.
+func lines(text string) ([]inLine, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("read the metrics: %w", err)
+	}
+	byStep := func(name string) map[string]float64 {
+		values := map[string]float64{}
+		for _, m := range families[name].GetMetric() {
+			for _, label := range m.GetLabel() {
+				if label.GetName() == "step" {
+					values[label.GetValue()] = m.GetGauge().GetValue()
+				}
+			}
+		}
+		return values
+	}
+	waiting, oldest := byStep("ragbus_ingest_line_waiting"), byStep("ragbus_ingest_line_oldest_seconds")
+	out := []inLine{}
+	for _, step := range slices.Sorted(maps.Keys(waiting)) {
+		if n := waiting[step]; n > 0 {
+			out = append(out, inLine{Step: step, Documents: n, OldestSeconds: oldest[step]})
+		}
+	}
+	return out, nil
 }
 
 // deadCounts reads ragbus_dead_letters, summed by stage.

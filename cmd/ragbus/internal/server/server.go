@@ -14,6 +14,7 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/access/sqlaccess"
+	"github.com/ragbus/ragbus/pkg/admission"
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/backing/callers"
 	"github.com/ragbus/ragbus/pkg/backing/embedder"
@@ -264,6 +265,9 @@ func (s *Server) compose(ctx context.Context, st *stores, version string) error 
 	}
 	if err := s.tel.Registry.Register(deadletter.NewCollector(ctx, js)); err != nil {
 		return fmt.Errorf("register the metrics of dead letters: %w", err)
+	}
+	if err := s.tel.Registry.Register(admission.NewCollector(ctx, st.catalog, nil)); err != nil {
+		return fmt.Errorf("register the metrics of work that waits for its turn: %w", err)
 	}
 	tracer := s.tel.Tracers.Tracer("github.com/ragbus/ragbus")
 	ingest, err := ingestor.New(s.cfg.Ingestor, ingestor.Deps{

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/ragbus/ragbus/pkg/admission"
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/backing/bucket"
 	"github.com/ragbus/ragbus/pkg/backing/callers"
@@ -71,6 +72,9 @@ func run(ctx context.Context, env process.Environment) (err error) {
 	records, err := backing.OpenRecords(ctx, p.Host(), cfg.Database, "")
 	if err != nil {
 		return err
+	}
+	if err := p.Registry.Register(admission.NewCollector(ctx, records.Catalog, nil)); err != nil {
+		return fmt.Errorf("register the metrics of work that waits for its turn: %w", err)
 	}
 	blobs, err := bucket.Open(ctx, p.Host(), cfg.Blobs, "")
 	if err != nil {
