@@ -31,6 +31,7 @@ func TestReplicasOnBadDays(t *testing.T) {
 	} {
 		t.Run("away: "+p.name, func(t *testing.T) { away(t, r, p) })
 	}
+	t.Run("consumers deleted", func(t *testing.T) { consumersGone(t, r) })
 	r.obeyed(t)
 	t.Run("refused starts", func(t *testing.T) { refusedStarts(t, r) })
 }
