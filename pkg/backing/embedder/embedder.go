@@ -9,6 +9,7 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/embed"
+	"github.com/ragbus/ragbus/pkg/embed/coalesced"
 	"github.com/ragbus/ragbus/pkg/embed/cohereembed"
 	"github.com/ragbus/ragbus/pkg/embed/genaiembed"
 	"github.com/ragbus/ragbus/pkg/embed/minilm"
@@ -106,7 +107,7 @@ func Open(ctx context.Context, h backing.Host, c Config, k backing.Keys) (embed.
 		return nil, err
 	}
 	h.OnHealth(lifecycle.Check{Name: "embedder", Probe: endpoint.Probe, Note: endpoint.Note})
-	return outbound.Embedder(e, endpoint), nil
+	return coalesced.New(outbound.Embedder(e, endpoint), c.Concurrency), nil
 }
 
 func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys) (e embed.Embedder, key backing.Credential, err error) {
