@@ -123,7 +123,8 @@ func listStatement(q catalog.Query, before int64, beforeID string, limit int) (s
 		args = append(args, v)
 		return "$" + strconv.Itoa(len(args))
 	}
-	b.WriteString("select " + documentColumns + " from documents d where tenant = $1 and (created_at, id) < ($2, $3)")
+	// created_at > 0 holds always, and names the index to Postgres.
+	b.WriteString("select " + documentColumns + " from documents d where tenant = $1 and created_at > 0 and (created_at, id) < ($2, $3)")
 	if q.Status != "" {
 		b.WriteString(" and status = " + arg(string(q.Status)))
 	} else {

@@ -110,8 +110,9 @@ func (s *Store) Unfinished(ctx context.Context, t time.Time, limit int) (turns [
 const (
 	conversationColumns = "id, title, turns, created_at, updated_at"
 	selectConversation  = "select " + conversationColumns + " from conversations where tenant = $1 and owner = $2 and id = $3"
+	// turns > 0 holds always, and names the index to Postgres.
 	selectConversations = "select " + conversationColumns + ` from conversations
-		where tenant = $1 and owner = $2 and (updated_at, id) < ($3, $4) order by updated_at desc, id desc limit $5`
+		where tenant = $1 and owner = $2 and turns > 0 and (updated_at, id) < ($3, $4) order by updated_at desc, id desc limit $5`
 	deleteConversation = "delete from conversations where tenant = $1 and owner = $2 and id = $3"
 	// A slice at a time, so that a chat never waits for all of it. The time is
 	// compared twice: the second comparison sees what was used meanwhile.

@@ -1,0 +1,1 @@
+-- For Postgres only, see the file beside.
