@@ -4,6 +4,7 @@ package jwtauth
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,6 +36,7 @@ type Authenticator struct {
 	algorithms []jose.SignatureAlgorithm
 	always     access.Scopes
 	keys       *keys
+	known      *verified
 	now        func() time.Time
 	log        *slog.Logger
 }
@@ -57,7 +59,7 @@ func New(cfg Config, deps Deps) (*Authenticator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("RAGBUS_JWT_SCOPES: %w", err)
 	}
-	a := &Authenticator{cfg: cfg, always: always, keys: newKeys(cfg.JWKSURL, deps), now: deps.Now, log: deps.Log}
+	a := &Authenticator{cfg: cfg, always: always, keys: newKeys(cfg.JWKSURL, deps), known: newVerified(), now: deps.Now, log: deps.Log}
 	for _, name := range cfg.Algorithms {
 		a.algorithms = append(a.algorithms, jose.SignatureAlgorithm(name))
 	}
@@ -76,42 +78,61 @@ func (a *Authenticator) Ready(ctx context.Context) error {
 	return err
 }
 
-// Authenticate implements [access.Authenticator]. Beside the codes there,
+// Authenticate implements [access.Authenticator]. A token's signature is
+// verified once for each set of keys that was fetched; its times are checked
+// with every use. Beside the codes there,
 // "token_unusable" tells the holder of a genuine token what its claims lack.
 func (a *Authenticator) Authenticate(ctx context.Context, bearer string) (access.Identity, error) {
 	if bearer == "" || len(bearer) > maxToken {
 		return access.Identity{}, access.Unauthenticated(nil)
 	}
+	set, err := a.keys.current(ctx)
+	if err != nil {
+		return access.Identity{}, err
+	}
+	digest := sha256.Sum256([]byte(bearer))
+	genuine, ok := a.known.get(digest, set)
+	if !ok {
+		if genuine, err = a.verify(ctx, bearer, set); err != nil {
+			return access.Identity{}, err
+		}
+	}
+	// Time passes also for what was verified.
+	if err := a.valid(genuine.standard); err != nil {
+		return access.Identity{}, err
+	}
+	if !ok {
+		if genuine.identity, err = a.identity(genuine.all); err != nil {
+			return access.Identity{}, err
+		}
+		a.known.put(digest, genuine)
+	}
+	return genuine.identity, nil
+}
+
+// verify returns what a token says that the issuer signed.
+func (a *Authenticator) verify(ctx context.Context, bearer string, set *keySet) (genuineToken, error) {
 	// What is signed with another algorithm, or with none, is not even parsed.
 	token, err := jwt.ParseSigned(bearer, a.algorithms)
 	if err != nil {
-		return access.Identity{}, access.Unauthenticated(err)
+		return genuineToken{}, access.Unauthenticated(err)
 	}
 	if len(token.Headers) != 1 {
-		return access.Identity{}, access.Unauthenticated(errors.New("the token does not have one signature"))
+		return genuineToken{}, access.Unauthenticated(errors.New("the token does not have one signature"))
 	}
 	header := token.Headers[0]
-	candidates, err := a.keys.find(ctx, header.KeyID, header.Algorithm)
+	set, candidates, err := a.keys.find(ctx, set, header.KeyID, header.Algorithm)
 	if err != nil {
-		return access.Identity{}, err
+		return genuineToken{}, err
 	}
-	var (
-		standard jwt.Claims
-		all      claims
-	)
-	genuine := errors.New("no key of the issuer fits")
+	g := genuineToken{set: set}
+	fits := errors.New("no key of the issuer fits")
 	for _, key := range candidates {
-		if genuine = token.Claims(key, &standard, &all); genuine == nil {
-			break
+		if fits = token.Claims(key, &g.standard, &g.all); fits == nil {
+			return g, nil
 		}
 	}
-	if genuine != nil {
-		return access.Identity{}, access.Unauthenticated(genuine)
-	}
-	if err := a.valid(standard); err != nil {
-		return access.Identity{}, err
-	}
-	return a.identity(all)
+	return genuineToken{}, access.Unauthenticated(fits)
 }
 
 // valid checks who made the token, for whom, and when.

@@ -3,6 +3,7 @@ package jwtauth
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -494,6 +496,96 @@ func FuzzParseSet(f *testing.F) {
 	})
 }
 
+// TestWhatIsRememberedIsRefusedAsWhatIsNot: each token is used again and
+// again, and once by somebody who remembers nothing, at every turn of time and keys.
+func TestWhatIsRememberedIsRefusedAsWhatIsNot(t *testing.T) {
+	t.Parallel()
+	p := private()
+	i := newIssuer(t, published("r", p.rsa), published("e", p.ecdsa))
+	a := i.authenticator(t, nil)
+	ends := func(after time.Duration) map[string]any {
+		return said(map[string]any{"exp": epoch().Add(after).Unix(), "iat": nil})
+	}
+	tokens := map[string]string{
+		"RS256":         sign(t, jose.RS256, p.rsa, "r", ends(30*time.Hour)),
+		"ES256":         sign(t, jose.ES256, p.ecdsa, "e", ends(30*time.Hour)),
+		"of no key":     sign(t, jose.ES256, p.ecdsa, "", ends(30*time.Hour)),
+		"short":         sign(t, jose.ES256, p.ecdsa, "e", ends(10*time.Minute)),
+		"later":         sign(t, jose.ES256, p.ecdsa, "e", said(map[string]any{"nbf": epoch().Add(5 * time.Minute).Unix(), "iat": nil})),
+		"unusable":      sign(t, jose.ES256, p.ecdsa, "e", said(map[string]any{"tenant": "not a tenant"})),
+		"of a stranger": sign(t, jose.RS256, p.otherRSA, "r", ends(30*time.Hour)),
+	}
+	seen := map[string]bool{}
+	agree := func(when string) {
+		t.Helper()
+		for name, token := range tokens {
+			plain := *a
+			plain.known = newVerified()
+			want, wantErr := plain.Authenticate(t.Context(), token)
+			for range 3 {
+				got, err := a.Authenticate(t.Context(), token)
+				if diff := cmp.Diff(want, got); diff != "" || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+					t.Errorf("%s, %s: %v and not %v %s", when, name, err, wantErr, diff)
+				}
+			}
+			code := "known"
+			if wantErr != nil {
+				code, _ = fault.Public(wantErr)
+			}
+			seen[fmt.Sprint(when, ", ", name, ": ", code)] = true
+		}
+	}
+	agree("first")
+	i.clock.pass(10 * time.Minute)
+	agree("ten minutes later")
+	i.clock.pass(31 * time.Second)
+	agree("expired")
+	i.publish(t, published("r", p.rsa))
+	fetch := func() {
+		t.Helper()
+		if err := a.keys.fetch(t.Context()); err != nil { // as Run does
+			t.Fatal(err)
+		}
+	}
+	fetch()
+	agree("a key is gone")
+	i.publish(t, published("r", p.otherRSA), published("e", p.ecdsa))
+	i.clock.pass(fetchEvery)
+	fetch()
+	agree("a key is another's")
+	i.answer(http.StatusBadGateway, nil)
+	i.clock.pass(staleAfter + time.Second)
+	agree("the issuer is away")
+	for _, want := range []string{
+		"first, short: known", "first, later: unauthenticated", "ten minutes later, short: known", "expired, short: token_expired", "a key is gone, ES256: unauthenticated",
+		"a key is gone, of no key: unauthenticated", "a key is another's, RS256: unauthenticated", "a key is another's, ES256: known", "the issuer is away, ES256: access_unavailable",
+	} {
+		if !seen[want] {
+			t.Errorf("never seen: %s", want)
+		}
+	}
+}
+
+func TestOnlySoManyTokensAreRemembered(t *testing.T) {
+	t.Parallel()
+	v, set := newVerified(), &keySet{}
+	const many = 20_000
+	for n := range many {
+		g := genuineToken{set: set, identity: access.Identity{Owner: "someone", Principals: slices.Repeat([]string{strings.Repeat("p", 256)}, n%3)}}
+		v.put(sha256.Sum256(fmt.Append(nil, n)), g)
+	}
+	kept := 0
+	for n := range many {
+		if _, ok := v.get(sha256.Sum256(fmt.Append(nil, n)), set); ok {
+			kept++
+		}
+	}
+	if kept < 1000 || kept > 2*rememberedBytes/tokenBytes {
+		t.Errorf("%d tokens are remembered", kept)
+	}
+}
+
+// BenchmarkAuthenticate measures a token that is sent again and one that is new.
 func BenchmarkAuthenticate(b *testing.B) {
 	p := private()
 	i := newIssuer(b, published("r", p.rsa), published("e", p.ecdsa), published("d", p.ed))
@@ -501,13 +593,18 @@ func BenchmarkAuthenticate(b *testing.B) {
 	for name, token := range map[string]string{
 		"RS256": sign(b, jose.RS256, p.rsa, "r", said(nil)), "ES256": sign(b, jose.ES256, p.ecdsa, "e", said(nil)), "EdDSA": sign(b, jose.EdDSA, p.ed, "d", said(nil)),
 	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := a.Authenticate(b.Context(), token); err != nil {
-					b.Fatal(err)
+		for _, anew := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/new=%t", name, anew), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if anew {
+						a.known = newVerified()
+					}
+					if _, err := a.Authenticate(b.Context(), token); err != nil {
+						b.Fatal(err)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }

@@ -39,6 +39,9 @@ const (
 	minRSA = 2048
 )
 
+// keySet is what one fetch found. It is never changed; a later fetch makes another.
+type keySet struct{ keys []jose.JSONWebKey }
+
 // keys are the issuer's, as last fetched.
 type keys struct {
 	url    string
@@ -49,7 +52,7 @@ type keys struct {
 
 	mu sync.Mutex
 	// set is nil before the first fetch that succeeded.
-	set []jose.JSONWebKey
+	set *keySet
 	// at is when set was asked for, tried when anything last was.
 	at, tried time.Time
 	failure   error
@@ -89,27 +92,26 @@ func (k *keys) run(ctx context.Context) error {
 	}
 }
 
-// find returns the keys that may have signed a token: those with its key id,
-// or all when it names none, as far as they are for the algorithm. None is not an error.
-func (k *keys) find(ctx context.Context, id, algorithm string) ([]jose.JSONWebKey, error) {
-	set, err := k.current(ctx)
-	if err != nil {
-		return nil, err
-	}
-	found := fitting(set, id, algorithm)
+// find returns the keys of the set, which is the current one, that may have
+// signed a token: those with its key id, or all when it names none, as far as
+// they are for the algorithm. When there is none it may fetch another set,
+// and returns which one the keys are of. None is not an error.
+func (k *keys) find(ctx context.Context, set *keySet, id, algorithm string) (*keySet, []jose.JSONWebKey, error) {
+	found := set.fitting(id, algorithm)
 	if len(found) > 0 || id == "" {
-		return found, nil
+		return set, found, nil
 	}
 	// The issuer may have begun to use a new key.
 	if err := k.fetch(ctx); err != nil {
-		return nil, access.Unavailable(err)
+		return nil, nil, access.Unavailable(err)
 	}
-	return fitting(k.held(), id, algorithm), nil
+	set = k.held()
+	return set, set.fitting(id, algorithm), nil
 }
 
-func fitting(set []jose.JSONWebKey, id, algorithm string) []jose.JSONWebKey {
+func (s *keySet) fitting(id, algorithm string) []jose.JSONWebKey {
 	var found []jose.JSONWebKey
-	for _, key := range set {
+	for _, key := range s.keys {
 		if (id == "" || key.KeyID == id) && (key.Algorithm == "" || key.Algorithm == algorithm) {
 			found = append(found, key)
 		}
@@ -117,15 +119,15 @@ func fitting(set []jose.JSONWebKey, id, algorithm string) []jose.JSONWebKey {
 	return found
 }
 
-func (k *keys) held() []jose.JSONWebKey {
+func (k *keys) held() *keySet {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.set
 }
 
-// current returns the keys, which it fetches when there are none that count.
-// Old ones count until run has newer ones: no caller waits for an issuer that hangs.
-func (k *keys) current(ctx context.Context) ([]jose.JSONWebKey, error) {
+// current returns the set that counts, which it fetches when there is none.
+// An old one counts until run has a newer one: no caller waits for an issuer that hangs.
+func (k *keys) current(ctx context.Context) (*keySet, error) {
 	k.mu.Lock()
 	set, age := k.set, k.now().Sub(k.at)
 	k.mu.Unlock()
@@ -156,7 +158,7 @@ func (k *keys) fetch(ctx context.Context) error {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if k.failure = err; err == nil {
-			k.set, k.at = set, at
+			k.set, k.at = &keySet{set}, at
 		}
 		return nil, err
 	})
