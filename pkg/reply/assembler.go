@@ -3,7 +3,6 @@ package reply
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 )
 
 // Kind says what a reader is told.
@@ -16,7 +15,6 @@ const (
 	Sourced   Kind = "sources"
 	Added     Kind = "delta"
 	Cited     Kind = "citation"
-	Used      Kind = "usage"
 	Restarted Kind = "restart"
 	Ended     Kind = "end"
 	Failed    Kind = "error"
@@ -38,12 +36,9 @@ type Assembler struct {
 	retrieve progress
 	generate progress
 	// shown says that text or citations of the current attempt were told.
-	shown     bool
-	closed    bool
-	sources   []byte
-	text      strings.Builder
-	citations []json.RawMessage
-	usage     []byte
+	shown   bool
+	closed  bool
+	sources []byte
 }
 
 // progress is the last frame taken of a stage.
@@ -103,11 +98,9 @@ func (a *Assembler) Next(f Frame) []Update {
 	return append(updates, a.take(f)...)
 }
 
-// restart forgets the attempt before. The reader is told only when it has
-// been shown something, and gets the sources again, for it discards them too.
+// restart begins another attempt. The reader is told only when it has been
+// shown something, and gets the sources again, for it discards them too.
 func (a *Assembler) restart(f Frame) []Update {
-	a.text.Reset()
-	a.citations, a.usage = nil, nil
 	if !a.shown || f.Type == Error {
 		return nil
 	}
@@ -129,22 +122,17 @@ func (a *Assembler) take(f Frame) []Update {
 		return []Update{{Kind: Sourced, Data: f.Data}}
 	case Delta:
 		a.shown = true
-		a.text.Write(f.Data)
 		return []Update{{Kind: Added, Data: f.Data}}
 	case Citation:
 		a.shown = true
-		a.citations = append(a.citations, f.Data)
 		return []Update{{Kind: Cited, Data: f.Data}}
-	case Usage:
-		a.usage = f.Data
-		return []Update{{Kind: Used, Data: f.Data}}
 	case End:
 		a.closed = true
 		return []Update{{Kind: Ended, Data: f.Data}}
 	case Error:
 		a.closed = true
 		return []Update{{Kind: Failed, Data: f.Data}}
-	case KeepAlive:
+	case Usage, KeepAlive:
 	}
 	return nil
 }
@@ -154,12 +142,3 @@ func (a *Assembler) Closed() bool { return a.closed }
 
 // Sources returns the JSON of the sources, or nil. Do not modify.
 func (a *Assembler) Sources() json.RawMessage { return a.sources }
-
-// Text returns the text of the current attempt so far.
-func (a *Assembler) Text() string { return a.text.String() }
-
-// Citations returns the JSON of the current attempt's citations. Do not modify.
-func (a *Assembler) Citations() []json.RawMessage { return a.citations }
-
-// Usage returns the JSON of the consumption, or nil. Do not modify.
-func (a *Assembler) Usage() json.RawMessage { return a.usage }

@@ -33,7 +33,7 @@ func TestFold(t *testing.T) {
 	}{
 		"an answer": {
 			[]Frame{sources, gen(1, 1, Delta, "a"), gen(1, 2, Delta, "b"), gen(1, 3, Citation, "C"), gen(1, 4, Usage, "U"), gen(1, 5, End, "E")},
-			[]string{"sources S", "delta a", "delta b", "citation C", "usage U", "end E"},
+			[]string{"sources S", "delta a", "delta b", "citation C", "end E"},
 		},
 		"duplicates are ignored": {
 			[]Frame{sources, sources, gen(1, 1, Delta, "a"), gen(1, 1, Delta, "a"), gen(1, 2, End, "E"), gen(1, 2, End, "E")},
@@ -49,7 +49,7 @@ func TestFold(t *testing.T) {
 		},
 		"nothing shown, nothing to take back": {
 			[]Frame{sources, gen(1, 1, Usage, "U"), gen(2, 1, Delta, "b"), gen(2, 2, End, "E")},
-			[]string{"sources S", "usage U", "delta b", "end E"},
+			[]string{"sources S", "delta b", "end E"},
 		},
 		"each attempt restarts once": {
 			[]Frame{gen(1, 1, Delta, "a"), gen(2, 1, Delta, "b"), gen(3, 1, Delta, "c"), gen(3, 2, Error, "X")},
@@ -96,16 +96,14 @@ func TestFold(t *testing.T) {
 	}
 }
 
-func TestTheAssemblerKeepsTheAnswer(t *testing.T) {
+func TestTheAssemblerKeepsTheSources(t *testing.T) {
 	t.Parallel()
 	var a Assembler
-	fold(&a, frame(Retrieve, 1, 1, Sources, `[1]`), frame(Generate, 1, 1, Delta, "wrong"), frame(Generate, 1, 2, Citation, `{"n":0}`),
-		frame(Generate, 2, 1, Delta, "he"), frame(Generate, 2, 2, Delta, "llo"), frame(Generate, 2, 3, Citation, `{"n":1}`),
-		frame(Generate, 2, 4, Usage, `{}`))
-	if a.Closed() || a.Text() != "hello" || string(a.Sources()) != "[1]" || len(a.Citations()) != 1 || string(a.Usage()) != "{}" {
-		t.Errorf("%q %s %s %s", a.Text(), a.Sources(), a.Citations(), a.Usage())
+	fold(&a, frame(Retrieve, 1, 1, Sources, `[1]`), frame(Generate, 1, 1, Delta, "wrong"), frame(Generate, 2, 1, Delta, "hello"))
+	if a.Closed() || string(a.Sources()) != "[1]" {
+		t.Errorf("closed %v, %s", a.Closed(), a.Sources())
 	}
-	fold(&a, frame(Generate, 2, 5, End, "{}"))
+	fold(&a, frame(Generate, 2, 2, End, "{}"))
 	if !a.Closed() {
 		t.Error("not closed")
 	}
@@ -134,7 +132,7 @@ func TestFoldProperties(t *testing.T) {
 					shown.Reset()
 				case Ended, Failed:
 					ends++
-				case Sourced, Cited, Used, Lost:
+				case Sourced, Cited, Lost:
 				}
 			}
 		}
@@ -144,8 +142,8 @@ func TestFoldProperties(t *testing.T) {
 		for _, f := range stream {
 			tell(f)
 		}
-		if ends != 1 || shown.String() != want || a.Text() != want {
-			t.Fatalf("seed %d: %d ends, shown %q, kept %q, want %q", seed, ends, shown.String(), a.Text(), want)
+		if ends != 1 || shown.String() != want {
+			t.Fatalf("seed %d: %d ends, shown %q, want %q", seed, ends, shown.String(), want)
 		}
 	}
 }

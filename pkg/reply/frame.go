@@ -28,16 +28,18 @@ const (
 // Type says what a frame holds.
 type Type string
 
-// The types. KeepAlive says that the work goes on; it has no number of its
-// own and repeats that of the frame before. End and Error close the answer.
+// The types. End and Error close the answer. Usage and KeepAlive are read but
+// not written any more, and tell nothing: what was used is in the end, and a
+// gateway knows by itself when to give a sign of life. KeepAlive has no number
+// of its own and repeats that of the frame before.
 const (
 	Sources   Type = "sources"
 	Delta     Type = "delta"
 	Citation  Type = "citation"
-	Usage     Type = "usage"
-	KeepAlive Type = "keepalive"
 	End       Type = "end"
 	Error     Type = "error"
+	Usage     Type = "usage"
+	KeepAlive Type = "keepalive"
 )
 
 // Frame is one piece of an answer.

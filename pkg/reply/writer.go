@@ -74,23 +74,11 @@ func (w *Writer) Delta(text string) error {
 // Citation sends a checked citation as JSON.
 func (w *Writer) Citation(v any) error { return w.json(Citation, v) }
 
-// Usage sends the consumption as JSON.
-func (w *Writer) Usage(v any) error { return w.json(Usage, v) }
-
 // End sends the whole answer as JSON and closes it.
 func (w *Writer) End(v any) error { return w.json(End, v) }
 
 // Error sends why there is no answer as JSON and closes it.
 func (w *Writer) Error(v any) error { return w.json(Error, v) }
-
-// KeepAlive tells the reader that the work goes on. After the end it does nothing.
-func (w *Writer) KeepAlive() error {
-	err := w.send(KeepAlive, nil)
-	if errors.Is(err, ErrEnded) {
-		return nil
-	}
-	return err
-}
 
 func (w *Writer) json(t Type, v any) error {
 	data, err := json.Marshal(v)
@@ -106,10 +94,7 @@ func (w *Writer) send(t Type, data []byte) error {
 	if w.ended {
 		return ErrEnded
 	}
-	seq := w.seq
-	if t != KeepAlive {
-		seq++
-	}
+	seq := w.seq + 1
 	if w.subject != "" {
 		f := Frame{Stage: w.stage, Attempt: w.attempt, Seq: seq, Type: t}
 		m := &nats.Msg{Subject: w.subject, Header: nats.Header{HeaderFrame: {f.header()}}, Data: data}

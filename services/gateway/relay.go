@@ -175,7 +175,7 @@ func (r *request) show(a *answer, st *sse, u reply.Update) error {
 			return r.sendError(a, st, err)
 		}
 		return r.tell(a, st, stored)
-	case reply.Used, reply.Lost:
+	case reply.Lost:
 	}
 	return nil
 }

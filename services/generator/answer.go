@@ -30,7 +30,7 @@ func (s *Service) answer(ctx context.Context, d delivery) ([]event.Event, error)
 		return nil, fault.Permanentf("deadline_exceeded", "the question was not answered before its deadline")
 	}
 	asked := &d.Data.Asked
-	speaker, err := newSpeaker(s.cfg, s.pace, d.Attempt, asked.Stream, func(attempt int) (*reply.Writer, error) {
+	speaker, err := newSpeaker(s.pace, d.Attempt, asked.Stream, func(attempt int) (*reply.Writer, error) {
 		return reply.NewWriter(s.frames, d.Event.ReplyTo, asked.ID, reply.Generate, attempt)
 	})
 	if err != nil {
@@ -244,7 +244,7 @@ func (s *Service) abort(d delivery, attempt int, problem conversation.Problem) e
 }
 
 func (s *Service) resend(d delivery, attempt int, stream bool, a conversation.Answer) error {
-	speaker, err := newSpeaker(s.cfg, s.pace, (attempt+1)/2, stream, func(attempt int) (*reply.Writer, error) {
+	speaker, err := newSpeaker(s.pace, (attempt+1)/2, stream, func(attempt int) (*reply.Writer, error) {
 		return reply.NewWriter(s.frames, d.Event.ReplyTo, d.Data.Asked.ID, reply.Generate, attempt)
 	})
 	if err != nil {

@@ -24,8 +24,6 @@ type Config struct {
 	AnswerTokens int `env:"RAGBUS_ANSWER_TOKENS"`
 	// Temperature is that of the model, 0 to 2. Default 0.1; set a negative one for the provider's own default.
 	Temperature float64 `env:"RAGBUS_ANSWER_TEMPERATURE"`
-	// KeepAlive is after how long without a frame the reader is told that the work goes on. Default 1 s.
-	KeepAlive time.Duration
 	// Coalesce is how long a piece of text may wait for the next to share a
 	// frame, as long as few answers are under way. Default 20 ms.
 	Coalesce time.Duration
@@ -40,7 +38,6 @@ func (c Config) WithDefaults() Config {
 	set(&c.Grace, 20*time.Second)
 	set(&c.AnswerTokens, 2048)
 	set(&c.Temperature, 0.1)
-	set(&c.KeepAlive, time.Second)
 	set(&c.Coalesce, 20*time.Millisecond)
 	return c
 }
@@ -67,7 +64,6 @@ func (c Config) Validate() error {
 	check(c.Grace >= time.Second, "RAGBUS_GRACE: %s is less than 1s", c.Grace)
 	check(c.AnswerTokens >= 64, "RAGBUS_ANSWER_TOKENS: %d is less than 64", c.AnswerTokens)
 	check(c.Temperature <= 2, "RAGBUS_ANSWER_TEMPERATURE: %g is more than 2", c.Temperature)
-	check(c.KeepAlive >= 10*time.Millisecond, "keep-alive is %s; use at least 10ms", c.KeepAlive)
 	check(c.Coalesce > 0 && c.Coalesce <= time.Second, "coalescing takes %s; use up to 1s", c.Coalesce)
 	return errors.Join(problems...)
 }

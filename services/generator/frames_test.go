@@ -1,7 +1,6 @@
 package generator
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -10,9 +9,7 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/conversation"
 	"github.com/ragbus/ragbus/pkg/event"
-	"github.com/ragbus/ragbus/pkg/llm"
 	"github.com/ragbus/ragbus/pkg/llm/scriptllm"
-	"github.com/ragbus/ragbus/pkg/reply"
 	"github.com/ragbus/ragbus/pkg/worker"
 )
 
@@ -45,32 +42,6 @@ func TestFirstWordIsSentAtOnceAndOthersTogether(t *testing.T) {
 	if n := s.pace.speaking.Load(); n != 0 {
 		t.Errorf("%d speak in the end", n)
 	}
-}
-
-func TestTheReaderSeesSignsOfLife(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	model := scriptllm.New(func(llm.Request) scriptllm.Reply { return scriptllm.Reply{Hang: true} })
-	cfg := Config{KeepAlive: 20 * time.Millisecond}
-	s := newService(cfg.WithDefaults(), Deps{NATS: b.NATS, JetStream: b.JS, Conversations: b.store, Model: model})
-	alive := make(chan struct{}, 100)
-	s.frames = &failing{Conn: b.NATS, after: func(m *nats.Msg) {
-		if strings.HasSuffix(m.Header.Get(reply.HeaderFrame), "/keepalive") {
-			alive <- struct{}{}
-		}
-	}}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	e := b.retrieved(t, "alive", nil)
-	go func() {
-		defer close(done)
-		worker.Try(ctx, s.route(), e, worker.Config{}, 1)
-	}()
-	for range 3 {
-		<-alive
-	}
-	cancel()
-	<-done
 }
 
 func TestForeignReplySubjectIsRefused(t *testing.T) {

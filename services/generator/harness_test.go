@@ -177,7 +177,7 @@ func (f *fold) take(t testing.TB, frame reply.Frame) {
 			close(f.done)
 		case reply.Lost:
 			t.Errorf("frames were lost before %+v", frame)
-		case reply.Sourced, reply.Used:
+		case reply.Sourced:
 		}
 	}
 }

@@ -41,7 +41,7 @@ func TestAReaderOfManyLeavesTextToPileUp(t *testing.T) {
 		out recorder
 		p   = &pace{least: time.Hour}
 	)
-	s, err := newSpeaker(Config{KeepAlive: time.Hour}, p, 1, true, func(attempt int) (*reply.Writer, error) {
+	s, err := newSpeaker(p, 1, true, func(attempt int) (*reply.Writer, error) {
 		return reply.NewWriter(&out, reply.Subject("gw", "r"), "r", reply.Generate, attempt)
 	})
 	if err != nil {

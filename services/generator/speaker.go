@@ -13,13 +13,12 @@ import (
 const maxPiece = 512
 
 // speaker sends one attempt's frames: the first piece of text at once, later
-// ones together when they come fast, and a sign of life when nothing comes.
+// ones together when they come fast.
 //
 // A delivery k has two numbers for its frames, 2k-1 and 2k: the second is for
 // starting over when the text that was sent is not the answer after all. To
 // the reader that is a restart, like any newer attempt.
 type speaker struct {
-	cfg    Config
 	pace   *pace
 	stream bool
 	open   func(attempt int) (*reply.Writer, error)
@@ -34,22 +33,18 @@ type speaker struct {
 	last    time.Time
 	first   time.Time
 	flushAt *time.Timer
-	alive   *time.Timer
 	// rests says that rest is called: say leaves the frames to it.
 	rests bool
 }
 
-// newSpeaker begins to give signs of life at once. Close it, once.
-func newSpeaker(cfg Config, pace *pace, delivery int, stream bool, open func(attempt int) (*reply.Writer, error)) (*speaker, error) {
-	s := &speaker{cfg: cfg, pace: pace, stream: stream, open: open, attempt: 2*max(delivery, 1) - 1, last: time.Now()}
+// newSpeaker returns the speaker of a delivery. Close it, once.
+func newSpeaker(pace *pace, delivery int, stream bool, open func(attempt int) (*reply.Writer, error)) (*speaker, error) {
+	s := &speaker{pace: pace, stream: stream, open: open, attempt: 2*max(delivery, 1) - 1, last: time.Now()}
 	w, err := open(s.attempt)
 	if err != nil {
 		return nil, err
 	}
 	s.w = w
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.alive = time.AfterFunc(cfg.KeepAlive, s.keepAlive)
 	return s, nil
 }
 
@@ -146,22 +141,6 @@ func (s *speaker) note(err error) {
 	}
 }
 
-func (s *speaker) keepAlive() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return
-	}
-	now := time.Now()
-	if quiet := now.Sub(s.last); quiet < s.cfg.KeepAlive {
-		s.alive.Reset(s.cfg.KeepAlive - quiet)
-		return
-	}
-	s.note(s.w.KeepAlive())
-	s.last = now
-	s.alive.Reset(s.cfg.KeepAlive)
-}
-
 // firstSaid returns when the first text came; zero when none did.
 func (s *speaker) firstSaid() time.Time {
 	s.mu.Lock()
@@ -188,7 +167,6 @@ func (s *speaker) end(a conversation.Answer, asSaid bool) error {
 		for i := range a.Citations {
 			s.note(s.w.Citation(a.Citations[i]))
 		}
-		s.note(s.w.Usage(a.Usage))
 	}
 	if s.failed != nil {
 		return s.failed
@@ -220,7 +198,7 @@ func (s *speaker) fail(problem any) error {
 	return s.w.Error(problem) //nolint:wrapcheck // says what is wrong
 }
 
-// close stops the timers. What waits is not sent any more.
+// close stops the timer. What waits is not sent any more.
 func (s *speaker) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,7 +206,6 @@ func (s *speaker) close() {
 	if !s.first.IsZero() {
 		s.pace.end(s.stream)
 	}
-	s.alive.Stop()
 	if s.flushAt != nil {
 		s.flushAt.Stop()
 	}
