@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -16,8 +18,8 @@ import (
 
 const benchDimensions = 1536
 
-// BenchmarkHybrid is a hybrid search in 1,000 chunks of 20 documents, with the
-// stand-in in the same process: cpu-µs is what both have used, and the garbage collector.
+// BenchmarkHybrid is a hybrid search in 1,000 chunks of 20 documents, alone and
+// with others at the same time, with the stand-in in the same process: cpu-µs is what both have used, and the garbage collector.
 func BenchmarkHybrid(b *testing.B) {
 	cfg := config(qdranttest.Start(b, qdranttest.Options{}))
 	cfg.Dimensions, cfg.Connections = benchDimensions, 0
@@ -59,20 +61,31 @@ func BenchmarkHybrid(b *testing.B) {
 		Scope: scope, Mode: vector.Hybrid, Dense: dense(), Limit: 14,
 		Fusion: embed.Fusion{Method: embed.ScaledMax, DenseWeight: .5, ForeignDenseWeight: .6},
 	}
-	questions := make([]string, 64)
+	questions := make([]string, 4096)
 	for i := range questions {
 		questions[i] = text(12)
 	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	before := processorTime(b)
-	for i := range b.N {
-		q.Text = questions[i%len(questions)]
-		if hits, err := s.Search(b.Context(), q); err != nil || len(hits) != q.Limit {
-			b.Fatalf("%d hits, %v", len(hits), err)
-		}
+	for _, searchers := range []int{1, 16} {
+		b.Run(fmt.Sprint("searchers=", searchers), func(b *testing.B) {
+			b.ReportAllocs()
+			before := processorTime(b)
+			var next atomic.Int64
+			var wait sync.WaitGroup
+			for range searchers {
+				wait.Go(func() {
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+						q := q
+						q.Text = questions[int(i)%len(questions)]
+						if hits, err := s.Search(b.Context(), q); err != nil || len(hits) != q.Limit {
+							b.Errorf("%d hits, %v", len(hits), err)
+						}
+					}
+				})
+			}
+			wait.Wait()
+			b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
+		})
 	}
-	b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
 }
 
 func processorTime(b *testing.B) time.Duration {

@@ -32,11 +32,18 @@ const (
 	// clockSkew is how far the clocks of two machines may be apart. A document
 	// that went live longer ago was whole before the search began.
 	clockSkew = 5 * time.Second
+	// searchesTogether is how many searches share a request: enough to make
+	// the request a small part of its cost, and few enough not to wait long for the slowest.
+	searchesTogether = 8
+	// patience is how long a search waits for the request of others before it
+	// makes its own beside it, one on each connection at most.
+	patience = 5 * time.Millisecond
 )
 
-// Search implements [vector.Store]. It makes two requests: the legs, in one
-// batch, then the heads of the documents found and the cosines that are
-// missing, in another. Hits of a version that the head does not name are
+// Search implements [vector.Store]. It makes two requests, shared with other
+// searches of the same time: the legs, then the heads of the documents found
+// and the cosines that are missing. One would not do: a batch has no order,
+// and a head read before the legs does not tell what they have seen. Hits of a version that the head does not name are
 // dropped. A document that went live just now may have been found in part: the
 // search then looks again, knowing the heads from before, which no change that
 // comes later can make wrong within the grace.
@@ -210,15 +217,28 @@ func (r *run) sparseParams() (*qdrant.SearchParams, error) {
 	return idfOver(&qdrant.Filter{Must: population(r.query)})
 }
 
+// batch makes queries that see the index as it is now or later: a request
+// that is under way is not joined.
 func (r *run) batch(ctx context.Context, queries []*qdrant.QueryPoints) ([][]point, error) {
-	results, err := r.client.queryBatch(ctx, &qdrant.QueryBatchPoints{CollectionName: r.names.alias, QueryPoints: queries})
+	return r.queries.Do(ctx, queries) //nolint:wrapcheck // a fault of the client
+}
+
+// together makes the queries of several searches in one request. Each has its
+// own filter, and gets what is in the places of its queries.
+func (s *Store) together(ctx context.Context, searches [][]*qdrant.QueryPoints) ([][][]point, error) {
+	queries := slices.Concat(searches...)
+	results, err := s.client.queryBatch(ctx, &qdrant.QueryBatchPoints{CollectionName: s.names.alias, QueryPoints: queries})
 	if err != nil {
 		return nil, err
 	}
 	if len(results) != len(queries) {
 		return nil, fault.Transientf("vector_store_failed", "the search index answered %d of %d queries", len(results), len(queries))
 	}
-	return results, nil
+	out := make([][][]point, len(searches))
+	for i, search := range searches {
+		out[i], results = results[:len(search)], results[len(search):]
+	}
+	return out, nil
 }
 
 // legOf returns a leg, best first. A point that does not say where it is from

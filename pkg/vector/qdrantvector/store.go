@@ -12,6 +12,7 @@ import (
 	"github.com/qdrant/go-client/qdrant"
 	"google.golang.org/grpc/codes"
 
+	"github.com/ragbus/ragbus/pkg/coalesce"
 	"github.com/ragbus/ragbus/pkg/fault"
 	"github.com/ragbus/ragbus/pkg/lexical"
 	"github.com/ragbus/ragbus/pkg/vector"
@@ -36,9 +37,11 @@ type Store struct {
 	version string
 	// scopedIDF is set when the server computes IDF over a query's tenant and collections.
 	scopedIDF bool
-	leans     *leans
-	heads     *heads
-	now       func() time.Time
+	// queries are those of searches of the same time, each in its place.
+	queries *coalesce.Calls[[]*qdrant.QueryPoints, [][]point]
+	leans   *leans
+	heads   *heads
+	now     func() time.Time
 }
 
 // Open connects to the server, makes the profile's collection when there is
@@ -76,6 +79,7 @@ func connect(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{
 		cfg: cfg, log: cfg.Logger, client: c, names: namesOf(e.prefix, cfg.ProfileKey), words: lexical.New(), leans: newLeans(), heads: newHeads(), now: time.Now,
 	}
+	s.queries = coalesce.New(coalesce.Limits{Most: searchesTogether, Width: cfg.Connections, Patience: patience}, s.together)
 	if cfg.APIKey != "" && !e.tls {
 		s.log.WarnContext(ctx, "the key for Qdrant travels unencrypted: use qdrants:// in RAGBUS_VECTOR_URL")
 	}
