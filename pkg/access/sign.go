@@ -26,13 +26,13 @@ const signatureVersion = "v1."
 
 // Signer vouches for the messages that act on somebody's behalf: the gateway
 // signs, workers verify before they do anything, so that somebody who can
-// only write to the bus cannot speak for another tenant or principal.
+// only write to the bus cannot speak for another tenant or principal, nor make
+// up what an answer is written from.
 //
 // Signed is everything that says who asks, what for, until when and where the
-// answer goes. A message can thus be sent again, as delivery at least once
-// needs it, but not be used for another question, reader or time. What the
-// retriever found is not signed: who can publish as the retriever can make up
-// passages, though not an asker.
+// answer goes; and by the retriever all that it passes on to be answered from,
+// with the question's signature. A message can thus be sent again, as delivery
+// at least once needs it, but not be used for another question, reader or time.
 //
 // A nil Signer signs nothing, and verifies only what nobody signed: a worker
 // that lacks the secret of its gateway fails at once instead of believing
@@ -59,15 +59,32 @@ func NewSigner(secrets ...string) (*Signer, error) {
 	return s, nil
 }
 
-// Sign returns the event with its payload signed, when that is a question;
-// other events come back as they are. Tenant, reply subject, deadline and
-// payload must not change afterwards.
+// Sign returns the event with its payload signed, when that is a question, or
+// one with what was found for it; other events come back as they are. Tenant,
+// reply subject, deadline and payload must not change afterwards.
 func (s *Signer) Sign(e event.Event) event.Event {
-	if asked, ok := e.Data.(event.ChatAsked); ok && s != nil {
-		asked.Signature = sign(s.secrets[0], encodeAsked(e, asked))
-		e.Data = asked
+	if s == nil {
+		return e
+	}
+	switch data := e.Data.(type) {
+	case event.ChatAsked:
+		data.Signature = sign(s.secrets[0], encodeAsked(e, data))
+		e.Data = data
+	case event.ChatRetrieved:
+		data.Signature = sign(s.secrets[0], encodeRetrieved(data))
+		e.Data = data
 	}
 	return e
+}
+
+// VerifyRetrieved returns nil when the question that the event e carries and
+// what was found for it are both as they were signed. The error is that of
+// [Signer.VerifyAsked].
+func (s *Signer) VerifyRetrieved(e event.Event, found event.ChatRetrieved) error {
+	if err := s.VerifyAsked(e, found.Asked); err != nil {
+		return err
+	}
+	return s.verify(found.Signature, func() []byte { return encodeRetrieved(found) })
 }
 
 // VerifyAsked returns nil when the question that the event e carries, itself
@@ -140,6 +157,26 @@ func encodeAsked(e event.Event, c event.ChatAsked) []byte {
 	w.time(c.AskedAt)
 	w.time(e.Deadline)
 	w.text(e.ReplyTo)
+	return w.buf
+}
+
+// encodeRetrieved writes what is signed of what was found. Question, asker,
+// reader and deadline are in the question's signature. Of the passages it is
+// the digest of their JSON, which is passed on as it is: so they are read once,
+// however many secrets there are. How long it took is not signed.
+func encodeRetrieved(r event.ChatRetrieved) []byte {
+	w := newWriter(string(event.KindChatRetrieved), len(r.SearchQuery))
+	w.text(r.Asked.Signature)
+	w.text(r.SearchQuery)
+	w.flags(r.Relevant)
+	w.number(uint64(len(r.History)))
+	for _, t := range r.History {
+		w.text(t.Role)
+		w.text(t.Content)
+	}
+	w.texts(r.Degraded)
+	digest := sha256.Sum256(r.Passages.JSON())
+	w.buf = append(w.buf, digest[:]...)
 	return w.buf
 }
 

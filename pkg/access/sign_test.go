@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,10 +66,12 @@ func TestTheEncodingAndItsSignatureStayAsTheyAre(t *testing.T) {
 	e := s.Sign(question())
 	bare := s.Sign(event.New("t", epoch(), event.ChatAsked{ID: "a", ConversationID: "c", Question: "q"}))
 	q := s.SignSearch(aSearch())
+	retrieved := retrievedOf(t, s.Sign(found(t, e)))
 	for name, v := range map[string][2]string{
 		"asked":      {hex.EncodeToString(encodeAsked(e, askedOf(t, e))), askedOf(t, e).Signature},
 		"asked_bare": {hex.EncodeToString(encodeAsked(bare, askedOf(t, bare))), askedOf(t, bare).Signature},
 		"search":     {hex.EncodeToString(encodeSearch(q)), q.Signature},
+		"retrieved":  {hex.EncodeToString(encodeRetrieved(retrieved)), retrieved.Signature},
 	} {
 		got := v[0] + "\n" + v[1] + "\n"
 		path := filepath.Join("testdata", name+".golden")
@@ -167,6 +170,88 @@ func TestEveryFieldIsSigned(t *testing.T) {
 	if isBadSignature(nil) || isBadSignature(fault.Permanentf("other", "m")) {
 		t.Error("something else is a bad signature")
 	}
+}
+
+// found is what a retriever passes on of a question.
+func found(tb testing.TB, e event.Event) event.Event {
+	tb.Helper()
+	list, err := event.NewPassages([]corpus.Passage{
+		{ID: "p1", DocumentID: "d", Version: "v", Title: "Handbuch <b>", Text: "Die Kaution beträgt zwei Mieten.", Score: 0.5},
+		{ID: "p2", DocumentID: "d", Version: "v", Text: strings.Repeat("Text \u2028", 100)},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	next := event.New(e.Tenant, epoch().Add(time.Second), event.ChatRetrieved{
+		Asked: askedOf(tb, e), SearchQuery: "Kaution Höhe", Passages: list, Relevant: true,
+		History: []event.Turn{{Role: "user", Content: "Hallo"}, {Role: "assistant", Content: "Ja?"}}, Degraded: []string{"dense"}, QueueMS: 1, RetrieveMS: 2,
+	})
+	next.ReplyTo, next.Deadline = e.ReplyTo, e.Deadline
+	return next
+}
+
+func retrievedOf(tb testing.TB, e event.Event) event.ChatRetrieved {
+	tb.Helper()
+	r, ok := e.Data.(event.ChatRetrieved)
+	if !ok {
+		tb.Fatalf("a %T", e.Data)
+	}
+	return r
+}
+
+func TestEveryFieldOfWhatWasFoundIsSigned(t *testing.T) {
+	t.Parallel()
+	s := signerOf(t, oneSecret)
+	for name, change := range map[string]func(e *event.Event, r *event.ChatRetrieved){
+		"tenant":   func(e *event.Event, _ *event.ChatRetrieved) { e.Tenant = "other" },
+		"reply":    func(e *event.Event, _ *event.ChatRetrieved) { e.ReplyTo = "rag.answer.v1.eve.chat1" },
+		"question": func(_ *event.Event, r *event.ChatRetrieved) { r.Asked.Question += "?" },
+		"another question": func(e *event.Event, r *event.ChatRetrieved) {
+			r.Asked.ID = "chat2"
+			e.Data = r.Asked
+			r.Asked = askedOf(t, s.Sign(*e))
+		},
+		"query":          func(_ *event.Event, r *event.ChatRetrieved) { r.SearchQuery = "Kaution" },
+		"relevant":       func(_ *event.Event, r *event.ChatRetrieved) { r.Relevant = false },
+		"history":        func(_ *event.Event, r *event.ChatRetrieved) { r.History[0].Content = "Hallo?" },
+		"role":           func(_ *event.Event, r *event.ChatRetrieved) { r.History[0].Role = "assistant" },
+		"more history":   func(_ *event.Event, r *event.ChatRetrieved) { r.History = append(r.History, event.Turn{Role: "user"}) },
+		"degraded":       func(_ *event.Event, r *event.ChatRetrieved) { r.Degraded = nil },
+		"no passages":    func(_ *event.Event, r *event.ChatRetrieved) { r.Passages = event.Passages{} },
+		"other passage":  func(_ *event.Event, r *event.ChatRetrieved) { r.Passages = retrievedOf(t, rewritten(t, *r)).Passages },
+		"signature":      func(_ *event.Event, r *event.ChatRetrieved) { r.Signature = r.Signature[:len(r.Signature)-1] },
+		"no signature":   func(_ *event.Event, r *event.ChatRetrieved) { r.Signature = "" },
+		"the question's": func(_ *event.Event, r *event.ChatRetrieved) { r.Signature = r.Asked.Signature },
+	} {
+		e := wire(t, s.Sign(found(t, s.Sign(question()))))
+		r := retrievedOf(t, e)
+		if err := s.VerifyRetrieved(e, r); err != nil {
+			t.Fatal(err)
+		}
+		change(&e, &r)
+		if err := s.VerifyRetrieved(e, r); !isBadSignature(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	var nobody *Signer
+	if err := nobody.VerifyRetrieved(found(t, question()), retrievedOf(t, nobody.Sign(found(t, question())))); err != nil {
+		t.Errorf("where nobody signs: %v", err)
+	}
+	if err := nobody.VerifyRetrieved(question(), retrievedOf(t, s.Sign(found(t, question())))); !isBadSignature(err) {
+		t.Errorf("signed passages where there is no secret: %v", err)
+	}
+}
+
+// rewritten returns what was found with one letter of a passage changed.
+func rewritten(tb testing.TB, r event.ChatRetrieved) event.Event {
+	tb.Helper()
+	list := slices.Clone(r.Passages.List())
+	list[0].Text = strings.Replace(list[0].Text, "zwei", "drei", 1)
+	var err error
+	if r.Passages, err = event.NewPassages(list); err != nil {
+		tb.Fatal(err)
+	}
+	return event.New("acme", epoch(), r)
 }
 
 func TestEveryFieldOfASearchIsSigned(t *testing.T) {

@@ -83,6 +83,8 @@ type ChatRetrieved struct {
 	RetrieveMS float64 `json:"retrieve_ms"`
 	// Degraded names what had to be left out of the search, e.g. "dense".
 	Degraded []string `json:"degraded,omitempty"`
+	// Signature is the retriever's, over what it found and the question's signature; see package access.
+	Signature string `json:"signature,omitempty"`
 }
 
 // Kind implements [Payload].

@@ -45,6 +45,7 @@ func samples(tb testing.TB) map[string]event.Event {
 		"chat_retrieved": event.ChatRetrieved{
 			Asked: askedPayload(), SearchQuery: "Kaution Höhe", Passages: found, Relevant: true,
 			History: []event.Turn{{Role: "user", Content: "Hallo"}}, QueueMS: 0.5, RetrieveMS: 12.25, Degraded: []string{"dense"},
+			Signature: "v1.c2lnbmF0dXJl",
 		},
 		"chat_answered": event.ChatAnswered{
 			ID: "chat_1", ConversationID: "conv-1", Status: "completed", Grounded: true, Reason: "x", Model: "m",

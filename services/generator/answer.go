@@ -23,7 +23,7 @@ type delivery = worker.Delivery[event.ChatRetrieved]
 func (s *Service) answer(ctx context.Context, d delivery) ([]event.Event, error) {
 	begun := time.Now()
 	// Before anything is done for it, or told to anybody.
-	if err := s.signer.VerifyAsked(d.Event, d.Data.Asked); err != nil {
+	if err := s.signer.VerifyRetrieved(d.Event, d.Data); err != nil {
 		return nil, err
 	}
 	if !d.Event.Deadline.IsZero() && !begun.Before(d.Event.Deadline) {
@@ -205,7 +205,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // another attempt had stored one meanwhile, that one is told.
 func (s *Service) bury(ctx context.Context, d delivery, b worker.Burial) ([]event.Event, error) {
 	// Whatever it was given up for: what nobody vouches for is told nobody.
-	if s.signer.VerifyAsked(d.Event, d.Data.Asked) != nil {
+	if s.signer.VerifyRetrieved(d.Event, d.Data) != nil {
 		return nil, nil //nolint:nilerr // the letter says why
 	}
 	a := s.compose(d, outcome{status: conversation.Failed}, time.Now(), time.Time{})

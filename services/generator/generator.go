@@ -51,7 +51,8 @@ type Deps struct {
 	// where words do not decide, and the extractive writer judges by the
 	// passages' cosines when it knows the model; nil leaves both to words.
 	Embedder embed.Embedder
-	// Signer verifies that questions come from a gateway; nil takes those that nobody signed.
+	// Signer verifies that questions come from a gateway, and what was found from a
+	// retriever; nil takes those that nobody signed.
 	Signer *access.Signer
 	// Ledger counts the tokens of those who have a limit; nil counts nothing.
 	Ledger access.Ledger

@@ -96,7 +96,8 @@ type Deps struct {
 	Embedder      embed.Embedder
 	// Rewriter is the model that makes follow-ups stand alone; without it rules do.
 	Rewriter llm.Model
-	// Signer verifies that questions and searches come from a gateway; nil takes those that nobody signed.
+	// Signer verifies that questions and searches come from a gateway, and vouches for
+	// what was found; nil takes those that nobody signed, and signs nothing.
 	Signer    *access.Signer
 	Observer  worker.Observer
 	Tracer    trace.Tracer
@@ -187,10 +188,10 @@ func (s *Service) asked(ctx context.Context, d worker.Delivery[event.ChatAsked])
 	if err := w.Sources(passages.JSON()); err != nil {
 		return nil, err
 	}
-	return []event.Event{d.Follow(event.ChatRetrieved{
+	return []event.Event{s.deps.Signer.Sign(d.Follow(event.ChatRetrieved{
 		Asked: asked, SearchQuery: query, Passages: passages, Relevant: found.Relevant, History: history, Degraded: found.Degraded,
 		QueueMS: milliseconds(started.Sub(d.StoredAt)), RetrieveMS: milliseconds(time.Since(started)),
-	})}, nil
+	}))}, nil
 }
 
 // history returns the turns before this one, oldest first.

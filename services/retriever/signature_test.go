@@ -78,7 +78,7 @@ func TestAQuestionThatNobodyVouchesForIsBuriedUntold(t *testing.T) {
 	}
 }
 
-func TestASignedQuestionIsAnsweredAndPassesItsSignatureOn(t *testing.T) {
+func TestASignedQuestionIsAnsweredAndWhatWasFoundIsSigned(t *testing.T) {
 	t.Parallel()
 	mine := signer(t)
 	// The gateway has the next secret already, in second place.
@@ -103,7 +103,13 @@ func TestASignedQuestionIsAnsweredAndPassesItsSignatureOn(t *testing.T) {
 	if !ok || len(retrieved.Passages.List()) != 1 {
 		t.Fatalf("follows %+v", got.Data)
 	}
+	gateways := signer(t, "the next secret of this system's bus, for tests")
+	check(t, gateways.VerifyRetrieved(got, retrieved))
+	// The retriever signs with its first secret, which whoever lacks it does not believe.
 	check(t, mine.VerifyAsked(got, retrieved.Asked))
+	if err := mine.VerifyRetrieved(got, retrieved); err == nil {
+		t.Error("signed with a secret that this one does not have, and believed")
+	}
 }
 
 func TestASearchThatNobodyVouchesForFindsNothing(t *testing.T) {
