@@ -300,6 +300,31 @@ func TestLettersAreCounted(t *testing.T) {
 	must(t, testutil.CollectAndCompare(c, strings.NewReader(want.String())))
 }
 
+func TestLettersOfDocumentsAreShownOfAllTenants(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.bury(broken(), batch("a", 1), batch("b", 2), removal("a", "x"), d.question("?", time.Minute))
+	var got []string
+	must(t, d.letters.EachOfDocuments(t.Context(), func(l deadletter.Letter, e event.Event) error {
+		if l.Tenant != e.Tenant || l.Kind != e.Data.Kind() {
+			t.Errorf("%+v is of %+v", l, e)
+		}
+		got = append(got, fmt.Sprint(l.Kind, " ", l.Tenant))
+		return nil
+	}))
+	slices.Sort(got)
+	want := []string{fmt.Sprint(event.KindChunksReady, " a"), fmt.Sprint(event.KindChunksReady, " b"), fmt.Sprint(event.KindDocumentDeleted, " a")}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("shown %q, want %q", got, want)
+	}
+	if err := d.letters.EachOfDocuments(t.Context(), func(deadletter.Letter, event.Event) error { return errEnough }); !errors.Is(err, errEnough) {
+		t.Errorf("after enough: %v", err)
+	}
+}
+
+var errEnough = errors.New("enough")
+
 func TestAChatsContentIsNotShown(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ragbus/ragbus/pkg/catalog"
+	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/deadletter"
 	"github.com/ragbus/ragbus/pkg/event"
 	"github.com/ragbus/ragbus/pkg/fault"
 	"github.com/ragbus/ragbus/pkg/vector"
@@ -17,12 +19,13 @@ import (
 
 // Report says what was compared and what differs.
 type Report struct {
-	// Documents, Points, Blobs and Messages count what was looked at.
+	// Documents, Points, Blobs, Messages and Letters (of documents) count what was looked at.
 	Documents int `json:"documents"`
 	Points    int `json:"points"`
 	Blobs     int `json:"blobs"`
 	Messages  int `json:"messages"`
-	// Differences in the order of documents, points, bytes, messages.
+	Letters   int `json:"letters"`
+	// Differences in the order of documents, points, bytes, messages, dead letters.
 	Differences []Difference `json:"differences"`
 	// Notes say what was not compared, and why.
 	Notes []string `json:"notes,omitempty"`
@@ -44,8 +47,8 @@ const (
 	maxMessages = 100_000
 )
 
-// All compares everything: each document, all points, all bytes, and the work
-// in a queue (nil is not looked at). With Repair it mends as it goes.
+// All compares everything: each document, all points, all bytes, the work
+// in a queue (nil is not looked at), and the dead letters. With Repair it mends as it goes.
 func (c *Checker) All(ctx context.Context, queue jetstream.Stream) (Report, error) {
 	r := Report{Differences: []Difference{}}
 	err := errors.Join(c.allDocuments(ctx, &r), c.allPoints(ctx, &r))
@@ -54,6 +57,9 @@ func (c *Checker) All(ctx context.Context, queue jetstream.Stream) (Report, erro
 	}
 	if queue != nil {
 		err = errors.Join(err, c.allMessages(ctx, queue, &r))
+	}
+	if c.parts.Letters != nil {
+		err = errors.Join(err, c.allLetters(ctx, &r))
 	}
 	return r, err
 }
@@ -168,7 +174,11 @@ func (c *Checker) allMessages(ctx context.Context, queue jetstream.Stream, r *Re
 		}
 		r.Messages++
 		sequence = m.Sequence + 1
-		tenant, id, named := concerns(m)
+		e, err := event.Decode(event.Message{Subject: m.Subject, Header: m.Header, Data: m.Data})
+		if err != nil {
+			continue // its worker says what it is
+		}
+		tenant, id, named := concerns(e)
 		if !named {
 			continue
 		}
@@ -190,13 +200,43 @@ func (c *Checker) allMessages(ctx context.Context, queue jetstream.Stream, r *Re
 	}
 }
 
-// concerns returns the document that work in the queue is for. What brings a
-// document, or cannot be read, concerns none: its worker says what it is.
-func concerns(m *jetstream.RawStreamMsg) (tenant, id string, ok bool) {
-	e, err := event.Decode(event.Message{Subject: m.Subject, Header: m.Header, Data: m.Data})
+// allLetters looks for dead letters that nothing can come of.
+func (c *Checker) allLetters(ctx context.Context, r *Report) error {
+	err := c.parts.Letters.EachOfDocuments(ctx, func(l deadletter.Letter, e event.Event) error {
+		r.Letters++
+		tenant, id, named := concerns(e)
+		if !named {
+			return nil
+		}
+		doc, err := c.parts.Record.Document(ctx, tenant, id)
+		what := "not on record"
+		switch {
+		case err == nil && doc.Status != corpus.Deleted:
+			return nil
+		case err == nil:
+			what = "deleted"
+		case !fault.Is(err, fault.NotFound):
+			return fmt.Errorf("look for a document: %w", err)
+		}
+		d := Difference{Kind: LetterOrphaned, Tenant: tenant, Document: id, What: fmt.Sprintf("dead letter %s of %s, of a document that is %s", l.ID, l.Kind, what)}
+		c.settle(&d, "it was removed", func() error {
+			if err := c.parts.Letters.Remove(ctx, tenant, l.ID); err != nil && !fault.Is(err, fault.NotFound) {
+				return err //nolint:wrapcheck // reported as it is
+			}
+			return nil
+		})
+		r.Differences = append(r.Differences, d)
+		return nil
+	})
 	if err != nil {
-		return "", "", false
+		return fmt.Errorf("compare the dead letters: %w", err)
 	}
+	return nil
+}
+
+// concerns returns the document that work is for. What brings a document
+// concerns none that has to be there.
+func concerns(e event.Event) (tenant, id string, ok bool) {
 	switch d := e.Data.(type) {
 	case event.DocumentUploaded:
 		return e.Tenant, d.ID, d.Generation > 0

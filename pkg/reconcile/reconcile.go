@@ -1,5 +1,5 @@
 // Package reconcile compares what the record of documents says with what the
-// blob store, the index and the ingestion queue hold, and mends what differs.
+// blob store, the index, the ingestion queue and the dead letters hold, and mends what differs.
 // The record is right: points and bytes that it does not know are removed,
 // what it has and the index has not is indexed again. Nothing is mended by
 // writing to the index what should be there: the record starts another
@@ -14,6 +14,7 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/catalog"
+	"github.com/ragbus/ragbus/pkg/deadletter"
 	"github.com/ragbus/ragbus/pkg/event"
 	"github.com/ragbus/ragbus/pkg/vector"
 )
@@ -49,6 +50,12 @@ const (
 	BytesOrphaned Kind = "bytes_orphaned"
 	// MessageOrphaned: work for a document that the record does not know.
 	MessageOrphaned Kind = "message_orphaned"
+	// LetterOrphaned: a dead letter of work on a document that is deleted, or
+	// that the record does not know: to try it again would do nothing. That a
+	// failed document has no letter is none: letters are removed, and expire,
+	// and a document that could not be read fails without one; its owner sees
+	// the failure on the document and retries that.
+	LetterOrphaned Kind = "letter_orphaned"
 )
 
 // Difference is one thing that is not as the record says.
@@ -95,8 +102,18 @@ type Parts struct {
 	Blobs   *blob.Store
 	Index   vector.Index
 	Publish func(ctx context.Context, e event.Event) error
+	// Letters are the dead letters; nil are not compared.
+	Letters Letters
 	Log     *slog.Logger
 }
+
+// Letters are dead letters. A *[deadletter.Store] is some.
+type Letters interface {
+	EachOfDocuments(ctx context.Context, visit func(deadletter.Letter, event.Event) error) error
+	Remove(ctx context.Context, tenant, id string) error
+}
+
+var _ Letters = (*deadletter.Store)(nil)
 
 // Checker compares. It is safe for concurrent use.
 type Checker struct {
@@ -105,7 +122,7 @@ type Checker struct {
 	now   func() time.Time
 }
 
-// New returns a Checker. All parts but Blobs and Publish are required.
+// New returns a Checker. All parts but Blobs, Publish and Letters are required.
 func New(cfg Config, parts Parts) *Checker {
 	if cfg.Now == nil {
 		cfg.Now = time.Now

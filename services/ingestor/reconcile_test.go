@@ -8,10 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/deadletter"
 	"github.com/ragbus/ragbus/pkg/embed/scriptembed"
 	"github.com/ragbus/ragbus/pkg/event"
 	"github.com/ragbus/ragbus/pkg/reconcile"
@@ -27,7 +30,8 @@ func (s *stack) verify(t *testing.T, repair bool) reconcile.Report {
 	queue, err := s.broker.JS.Stream(t.Context(), broker.StreamIngest)
 	check(t, err)
 	c := reconcile.New(reconcile.Config{Repair: repair, Stuck: time.Nanosecond}, reconcile.Parts{
-		Record: s.deps.Record, Blobs: s.blobs, Index: s.index, Publish: s.broker.Publisher.Publish, Log: slog.New(slog.DiscardHandler),
+		Record: s.deps.Record, Blobs: s.blobs, Index: s.index, Publish: s.broker.Publisher.Publish,
+		Letters: deadletter.NewStore(s.broker.JS), Log: slog.New(slog.DiscardHandler),
 	})
 	report, err := c.All(t.Context(), queue)
 	check(t, err)
@@ -302,6 +306,48 @@ func TestWorkForADocumentThatIsNotOnRecordIsFound(t *testing.T) {
 	// The repair has given the book's work out again.
 	if r := s.verify(t, false); count(r) != 0 || r.Messages != 3 {
 		t.Errorf("after the repair: %+v", r)
+	}
+}
+
+// TestLettersOfDocumentsThatAreGoneAreFound: what can still be tried again stays.
+func TestLettersOfDocumentsThatAreGoneAreFound(t *testing.T) {
+	t.Parallel()
+	s := start(t, scriptembed.Config{})
+	s.whole(t, s.upload(t, "book", "book.md", book("herring", 2)))
+	s.whole(t, s.upload(t, "gone", "gone.md", book("salmon", 2)))
+	doc, err := s.catalog.Delete(t.Context(), mustScope(t), "gone")
+	check(t, err)
+	s.publish(t, event.DocumentDeleted{ID: "gone", Generation: doc.Generation})
+	s.rested(t)
+	for id, data := range map[string]event.Payload{
+		"of a document":              event.ChunksReady{ID: "book", Generation: 1, Version: "v", To: 5},
+		"of a deleted one":           event.DocumentUploaded{ID: "gone", Generation: 1},
+		"of an unknown one":          event.ChunksReady{ID: "ghost", Generation: 1, Version: "v", To: 5},
+		"of its deletion":            event.DocumentDeleted{ID: "ghost", Generation: 2},
+		"of one that is yet to come": event.DocumentUploaded{ID: "to-come", DataRef: "file:///somewhere"},
+	} {
+		m, err := event.Encode(event.New(corpus.DefaultTenant, time.Now(), data))
+		check(t, err)
+		m.Header[event.HeaderMsgID] = []string{id}
+		_, err = s.broker.Publisher.Store(t.Context(), &nats.Msg{Subject: broker.DeadPrefix + m.Subject, Header: m.Header, Data: m.Data})
+		check(t, err)
+	}
+	_, err = s.broker.Publisher.Store(t.Context(), &nats.Msg{
+		Subject: broker.DeadPrefix + "rag.document.v1.embed.default", Header: nats.Header{event.HeaderMsgID: {"unreadable"}}, Data: []byte("{"),
+	})
+	check(t, err)
+	r := s.verify(t, false)
+	if got := kinds(r); r.Letters != 5 || len(r.Differences) != 3 || !slices.Equal(got, []reconcile.Kind{reconcile.LetterOrphaned}) {
+		t.Fatalf("found %+v", r)
+	}
+	if r := s.verify(t, true); len(r.Differences) != 3 || !r.Mended() {
+		t.Errorf("mended %+v", r.Differences)
+	}
+	if r := s.verify(t, true); len(r.Differences) != 0 || r.Letters != 2 {
+		t.Errorf("after the repair: %+v", r)
+	}
+	if n := s.broker.Messages(broker.StreamDead); n != 3 {
+		t.Errorf("%d letters are left", n)
 	}
 }
 

@@ -46,7 +46,7 @@ The exit code is 0 when nothing differs, or everything was mended, and 1 otherwi
 }
 
 func printReport(w io.Writer, r reconcile.Report, repair bool) {
-	fmt.Fprintf(w, "compared %d documents, %d points, %d uploads, %d queued messages\n", r.Documents, r.Points, r.Blobs, r.Messages)
+	fmt.Fprintf(w, "compared %d documents, %d points, %d uploads, %d queued messages, %d dead letters\n", r.Documents, r.Points, r.Blobs, r.Messages, r.Letters)
 	for _, note := range r.Notes {
 		fmt.Fprintln(w, "note:", note)
 	}

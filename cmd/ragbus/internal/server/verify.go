@@ -14,6 +14,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/blob/natsblob"
 	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/deadletter"
 	"github.com/ragbus/ragbus/pkg/lifecycle"
 	"github.com/ragbus/ragbus/pkg/reconcile"
 	"github.com/ragbus/ragbus/pkg/sqldb"
@@ -53,7 +54,8 @@ func (o Operator) Verify(ctx context.Context, repair bool) (_ reconcile.Report, 
 	checker := reconcile.New(reconcile.Config{
 		Repair: repair, Settling: cmp.Or(o.Settling, settling), Stuck: stuckLeases * worker.Lease, Grace: worker.OrphanGrace,
 	}, reconcile.Parts{
-		Record: st.catalog, Blobs: st.blobs, Index: st.index, Publish: broker.NewPublisher(st.conn.JetStream()).Publish, Log: log,
+		Record: st.catalog, Blobs: st.blobs, Index: st.index, Publish: broker.NewPublisher(st.conn.JetStream()).Publish,
+		Letters: deadletter.NewStore(st.conn.JetStream()), Log: log,
 	})
 	report, err := checker.All(ctx, queue)
 	if note != "" {
