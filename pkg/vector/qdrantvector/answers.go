@@ -22,10 +22,8 @@ import (
 // thousand maps and values, and building those was most of what a search cost.
 type answers struct {
 	results [][]point
-	// sources holds each source once, for many points share a version, and
-	// names the names of collections.
+	// sources holds each source once, for many points share a version.
 	sources map[string]*source
-	names   map[string]string
 }
 
 // point is a point that a query has found, with what search asks for of its payload.
@@ -33,10 +31,9 @@ type point struct {
 	id    uuid.UUID
 	score float32
 
-	// ordinal, source and collection are a chunk's.
-	ordinal    int64
-	source     *source
-	collection string
+	// ordinal and source are a chunk's.
+	ordinal int64
+	source  *source
 
 	// revision and state are a head's.
 	revision int64
@@ -48,24 +45,25 @@ type source struct{ document, version string }
 
 // refOf writes where a chunk is from as one word, so that a search reads few
 // keys of each point it finds. None of the parts has a slash in it. The
-// collection is not among them: a document may move.
+// collection is not among them, for a document may move: its head knows.
 func refOf(doc vector.Document, ordinal int) string {
 	return strconv.Itoa(ordinal) + "/" + doc.ID + "/" + doc.Version
 }
 
-// Numbers of fields in the messages that are read here (points.proto and
-// json_with_int.proto of Qdrant's protocol).
+// Fields of the messages that are read here (points.proto and
+// json_with_int.proto of Qdrant's protocol), as they begin on the wire: the
+// field's number and how its value is written.
 const (
-	batchResult    = 1 // QueryBatchResponse.result
-	batchPoint     = 1 // BatchResult.result
-	pointID        = 1 // ScoredPoint.id
-	pointPayload   = 2 // ScoredPoint.payload
-	pointScore     = 3 // ScoredPoint.score
-	idUUID         = 2 // PointId.uuid
-	entryKey       = 1 // of any map
-	entryValue     = 2
-	valueInteger   = 3 // Value.integer_value
-	valueText      = 4 // Value.string_value
+	batchResult    = 1<<3 | uint64(protowire.BytesType)   // QueryBatchResponse.result
+	batchPoint     = 1<<3 | uint64(protowire.BytesType)   // BatchResult.result
+	pointID        = 1<<3 | uint64(protowire.BytesType)   // ScoredPoint.id
+	pointPayload   = 2<<3 | uint64(protowire.BytesType)   // ScoredPoint.payload
+	pointScore     = 3<<3 | uint64(protowire.Fixed32Type) // ScoredPoint.score
+	idUUID         = 2<<3 | uint64(protowire.BytesType)   // PointId.uuid
+	entryKey       = 1<<3 | uint64(protowire.BytesType)   // of any map
+	entryValue     = 2<<3 | uint64(protowire.BytesType)
+	valueInteger   = 3<<3 | uint64(protowire.VarintType) // Value.integer_value
+	valueText      = 4<<3 | uint64(protowire.BytesType)  // Value.string_value
 	uuidTextLength = 36
 )
 
@@ -95,84 +93,69 @@ var errMalformed = errors.New("the answer of the search index is malformed")
 
 // read takes a QueryBatchResponse. Nothing of the message is kept.
 func (a *answers) read(message []byte) error {
-	a.results, a.sources, a.names = nil, make(map[string]*source), make(map[string]string)
-	for len(message) > 0 {
-		f, rest, err := nextField(message)
-		if err != nil {
-			return err
-		}
-		message = rest
-		if !f.is(batchResult, protowire.BytesType) {
+	a.results, a.sources = nil, make(map[string]*source)
+	all := fields{rest: message}
+	for all.next() {
+		if all.tag != batchResult {
 			continue
 		}
-		points, err := a.readResult(f.bytes)
+		points, err := a.readResult(all.bytes)
 		if err != nil {
 			return err
 		}
 		a.results = append(a.results, points)
 	}
-	return nil
+	return all.err
 }
 
 func (a *answers) readResult(message []byte) ([]point, error) {
 	n := 0
-	for rest := message; len(rest) > 0; {
-		f, after, err := nextField(rest)
-		if err != nil {
-			return nil, err
-		}
-		rest = after
-		if f.is(batchPoint, protowire.BytesType) {
+	for counted := (fields{rest: message}); counted.next(); {
+		if counted.tag == batchPoint {
 			n++
 		}
 	}
 	points := make([]point, 0, n)
-	for len(message) > 0 {
-		f, rest, err := nextField(message)
-		if err != nil {
-			return nil, err
-		}
-		message = rest
-		if !f.is(batchPoint, protowire.BytesType) {
+	all := fields{rest: message}
+	for all.next() {
+		if all.tag != batchPoint {
 			continue
 		}
 		points = append(points, point{})
-		if err := a.readPoint(f.bytes, &points[len(points)-1]); err != nil {
+		if err := a.readPoint(all.bytes, &points[len(points)-1]); err != nil {
 			return nil, err
 		}
 	}
-	return points, nil
+	return points, all.err
 }
 
 func (a *answers) readPoint(message []byte, p *point) error {
-	for len(message) > 0 {
-		f, rest, err := nextField(message)
-		if err != nil {
-			return err
-		}
-		message = rest
-		switch {
-		case f.is(pointID, protowire.BytesType):
-			err = readID(f.bytes, p)
-		case f.is(pointPayload, protowire.BytesType):
-			err = a.readEntry(f.bytes, p)
-		case f.is(pointScore, protowire.Fixed32Type):
-			p.score = math.Float32frombits(uint32(f.number64))
+	all := fields{rest: message}
+	for all.next() {
+		var err error
+		switch all.tag {
+		case pointID:
+			err = readID(all.bytes, p)
+		case pointPayload:
+			err = a.readEntry(all.bytes, p)
+		case pointScore:
+			p.score = math.Float32frombits(uint32(all.number))
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return all.err
 }
 
 // readID wants a UUID: this package writes no other ids.
 func readID(message []byte, p *point) error {
-	f, rest, err := nextField(message)
-	if err != nil || len(rest) > 0 || !f.is(idUUID, protowire.BytesType) || len(f.bytes) != uuidTextLength {
+	id := fields{rest: message}
+	if !id.next() || len(id.rest) > 0 || id.tag != idUUID || len(id.bytes) != uuidTextLength {
 		return errMalformed
 	}
-	if p.id, err = uuid.ParseBytes(f.bytes); err != nil {
+	var err error
+	if p.id, err = uuid.ParseBytes(id.bytes); err != nil {
 		return errMalformed
 	}
 	return nil
@@ -180,39 +163,32 @@ func readID(message []byte, p *point) error {
 
 func (a *answers) readEntry(message []byte, p *point) error {
 	var key, value []byte
-	for len(message) > 0 {
-		f, rest, err := nextField(message)
-		if err != nil {
-			return err
-		}
-		message = rest
-		switch {
-		case f.is(entryKey, protowire.BytesType):
-			key = f.bytes
-		case f.is(entryValue, protowire.BytesType):
-			value = f.bytes
+	entry := fields{rest: message}
+	for entry.next() {
+		switch entry.tag {
+		case entryKey:
+			key = entry.bytes
+		case entryValue:
+			value = entry.bytes
 		}
 	}
-	for len(value) > 0 {
-		f, rest, err := nextField(value)
-		if err != nil {
-			return err
-		}
-		value = rest
+	if entry.err != nil {
+		return entry.err
+	}
+	content := fields{rest: value}
+	for content.next() {
 		switch {
-		case string(key) == refKey && f.is(valueText, protowire.BytesType):
-			if err := a.readRef(f.bytes, p); err != nil {
+		case content.tag == valueText && string(key) == refKey:
+			if err := a.readRef(content.bytes, p); err != nil {
 				return err
 			}
-		case string(key) == collectionKey && f.is(valueText, protowire.BytesType):
-			p.collection = a.name(f.bytes)
-		case string(key) == stateKey && f.is(valueText, protowire.BytesType):
-			p.state = string(f.bytes)
-		case string(key) == revisionKey && f.is(valueInteger, protowire.VarintType):
-			p.revision = int64(f.number64)
+		case content.tag == valueText && string(key) == stateKey:
+			p.state = string(content.bytes)
+		case content.tag == valueInteger && string(key) == revisionKey:
+			p.revision = int64(content.number)
 		}
 	}
-	return nil
+	return content.err
 }
 
 // readRef takes what [refOf] has written.
@@ -237,48 +213,59 @@ func (a *answers) readRef(ref []byte, p *point) error {
 	return nil
 }
 
-func (a *answers) name(text []byte) string {
-	name, ok := a.names[string(text)]
-	if !ok {
-		name = string(text)
-		a.names[name] = name
+// fields goes through the fields of a message.
+type fields struct {
+	rest []byte
+	// tag says which field it is, bytes or number what it holds.
+	tag    uint64
+	bytes  []byte
+	number uint64
+	err    error
+}
+
+// next reads a field, and reports whether there was one.
+func (f *fields) next() bool {
+	if len(f.rest) == 0 {
+		return false
 	}
-	return name
-}
-
-// wireField is a field of a message: its content, or its number.
-type wireField struct {
-	number   protowire.Number
-	kind     protowire.Type
-	bytes    []byte
-	number64 uint64
-}
-
-func (f *wireField) is(number protowire.Number, kind protowire.Type) bool {
-	return f.number == number && f.kind == kind
-}
-
-func nextField(message []byte) (f wireField, rest []byte, err error) {
-	number, kind, size := protowire.ConsumeTag(message)
-	if size < 0 {
-		return f, nil, errMalformed
+	tag, size := varint(f.rest)
+	if size < 0 || tag>>3 < uint64(protowire.MinValidNumber) || tag>>3 > uint64(protowire.MaxValidNumber) {
+		return f.malformed()
 	}
-	message = message[size:]
-	f.number, f.kind = number, kind
-	switch kind {
+	f.tag, f.rest = tag, f.rest[size:]
+	switch kind := protowire.Type(tag & 7); kind {
 	case protowire.BytesType:
-		f.bytes, size = protowire.ConsumeBytes(message)
+		length, prefix := varint(f.rest)
+		if prefix < 0 || length > uint64(len(f.rest)-prefix) {
+			return f.malformed()
+		}
+		size = prefix + int(length)
+		f.bytes = f.rest[prefix:size]
 	case protowire.VarintType:
-		f.number64, size = protowire.ConsumeVarint(message)
+		f.number, size = varint(f.rest)
 	case protowire.Fixed32Type:
-		var v uint32
-		v, size = protowire.ConsumeFixed32(message)
-		f.number64 = uint64(v)
+		var number uint32
+		number, size = protowire.ConsumeFixed32(f.rest)
+		f.number = uint64(number)
 	default: // of those that there are, none is wanted
-		size = protowire.ConsumeFieldValue(number, kind, message)
+		size = protowire.ConsumeFieldValue(protowire.Number(tag>>3), kind, f.rest)
 	}
 	if size < 0 {
-		return f, nil, errMalformed
+		return f.malformed()
 	}
-	return f, message[size:], nil
+	f.rest = f.rest[size:]
+	return true
+}
+
+func (f *fields) malformed() bool {
+	f.rest, f.err = nil, errMalformed
+	return false
+}
+
+// varint reads a number, most of which take one byte.
+func varint(b []byte) (number uint64, size int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), 1
+	}
+	return protowire.ConsumeVarint(b)
 }

@@ -52,7 +52,7 @@ func TestAnswersAreWhatTheMessagesSay(t *testing.T) {
 				payload := p.GetPayload()
 				one := point{
 					id: uuid.MustParse(p.GetId().GetUuid()), score: p.GetScore(),
-					collection: payload[collectionKey].GetStringValue(), revision: payload[revisionKey].GetIntegerValue(), state: payload[stateKey].GetStringValue(),
+					revision: payload[revisionKey].GetIntegerValue(), state: payload[stateKey].GetStringValue(),
 				}
 				if parts := strings.Split(payload[refKey].GetStringValue(), "/"); len(parts) == 3 {
 					one.source = &source{parts[1], parts[2]}

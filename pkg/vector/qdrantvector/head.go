@@ -57,6 +57,14 @@ func noHead() *head {
 	return &head{Generation: math.MinInt64, Deleted: math.MinInt64}
 }
 
+// version returns the live version, "" for none.
+func (h *head) version() string {
+	if h == nil {
+		return ""
+	}
+	return h.Live
+}
+
 // fence returns ErrStale to a writer that is late.
 func (h *head) fence(doc vector.Document) error {
 	if doc.Generation < h.Generation || doc.Generation <= h.Deleted {

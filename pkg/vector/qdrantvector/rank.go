@@ -44,8 +44,11 @@ type ranked struct {
 // hit returns what the query's asker gets of a point.
 func (r *run) hit(b ranked) vector.Hit {
 	h := vector.Hit{
-		Ref:        corpus.ChunkRef{Tenant: r.query.Scope.Tenant(), Document: b.source.document, Version: b.source.version, Ordinal: int(b.ordinal)},
-		Collection: b.collection, Score: b.Score,
+		Ref:   corpus.ChunkRef{Tenant: r.query.Scope.Tenant(), Document: b.source.document, Version: b.source.version, Ordinal: int(b.ordinal)},
+		Score: b.Score,
+	}
+	if live := r.live[b.source.document]; live != nil {
+		h.Collection = live.Collection
 	}
 	if score := b.Keyword; !math.IsNaN(score) {
 		h.Keyword = &score

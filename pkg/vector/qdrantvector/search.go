@@ -115,6 +115,8 @@ type run struct {
 	foreign bool
 	// known are heads that were read before the legs of this round, by document.
 	known map[string]reading
+	// live are the documents of which hits were kept, as their heads say.
+	live map[string]*head
 	// excluded are known documents of which other versions than the live one
 	// were found, and would be again.
 	excluded map[string]bool
@@ -169,7 +171,7 @@ func (r *run) legs(ctx context.Context) (keyword, dense []found, err error) {
 		filter.MustNot = append(filter.MustNot, qdrant.NewFilterAsCondition(otherVersions(document, r.known[document].Live)))
 	}
 	limit := new(uint64(r.depth + tieMargin))
-	payload := qdrant.NewWithPayloadInclude(refKey, collectionKey)
+	payload := qdrant.NewWithPayloadInclude(refKey)
 	var batch []*qdrant.QueryPoints
 	if len(r.terms) > 0 {
 		params, err := r.sparseParams()
@@ -343,19 +345,22 @@ func addCosines(keyword []found, cosines []point) {
 // is left is certain to be whole; if not, it remembers the heads for another round.
 func (r *run) settle(heads map[string]*head, keyword, dense []found, at time.Time) (k, d []found, certain bool) {
 	certain = true
-	live, keep := make(map[string]string, len(heads)), make(map[*source]bool)
+	r.live = make(map[string]*head, len(heads))
+	keep := make(map[*source]bool, len(heads))
 	for _, leg := range [][]found{keyword, dense} {
 		for _, f := range leg {
 			if _, ok := keep[f.source]; ok {
 				continue
 			}
 			document := f.source.document
-			if _, ok := live[document]; !ok {
-				version, ok := r.liveVersion(heads[document], r.known[document], at)
-				live[document] = version
-				certain = certain && ok
+			live, asked := r.live[document]
+			if !asked {
+				var sure bool
+				live, sure = r.foundWhole(heads[document], r.known[document], at)
+				r.live[document] = live
+				certain = certain && sure
 			}
-			keep[f.source] = live[document] == f.source.version
+			keep[f.source] = live.version() == f.source.version
 		}
 	}
 	drop := func(leg []found) []found {
@@ -372,9 +377,9 @@ func (r *run) settle(heads map[string]*head, keyword, dense []found, at time.Tim
 	}
 	k, d = drop(keyword), drop(dense)
 	if !certain {
-		for document, version := range live {
+		for document, live := range r.live {
 			_, again := r.known[document]
-			if h := heads[document]; h != nil && (again || r.unsettled(h) || h.Live != version) {
+			if h := heads[document]; h != nil && (again || r.unsettled(h) || h.Live != live.version()) {
 				r.known[document] = reading{h, at}
 			}
 		}
@@ -400,18 +405,22 @@ func (r *run) unsettled(h *head) bool {
 	return h.Flipped > r.now().Add(-clockSkew).UnixMilli()
 }
 
-// liveVersion returns which version of a document the legs have found whole,
-// "" for none, from the head as it is after them and as it was before, if that
-// is known; and whether that is certain.
-func (r *run) liveVersion(after *head, before reading, at time.Time) (version string, certain bool) {
+// foundWhole returns the head that says which version of a document the legs
+// have found whole, nil for none, from the head as it is after them and as it
+// was before, if that is known; and whether that is certain.
+func (r *run) foundWhole(after *head, before reading, at time.Time) (live *head, certain bool) {
 	switch {
 	case after == nil:
-		return "", false
+		return nil, false
 	case after.Live == "":
-		return "", true
+		return nil, true
 	case before.head == nil:
-		return after.Live, !r.unsettled(after)
+		return after, !r.unsettled(after)
 	}
 	// What was live before the legs is left alone for the grace.
-	return before.Live, before.Revision == after.Revision || at.Sub(before.at) < r.cfg.Grace
+	certain = before.Revision == after.Revision || at.Sub(before.at) < r.cfg.Grace
+	if before.Live == "" {
+		return nil, certain
+	}
+	return before.head, certain
 }

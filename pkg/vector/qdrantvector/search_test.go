@@ -44,7 +44,8 @@ func TestWhatTheLegsHaveFoundWhole(t *testing.T) {
 		"not live yet when the search began":    {after: at("v1", 4, 0), before: read(at("", 3, 0), 0), certain: true},
 		"attributes changed within a long time": {after: at("v1", 4, time.Hour), before: read(at("v1", 3, time.Hour), time.Minute), version: "v1"},
 	} {
-		version, certain := r.liveVersion(c.after, c.before, now)
+		live, certain := r.foundWhole(c.after, c.before, now)
+		version := live.version()
 		if version != c.version || certain != c.certain {
 			t.Errorf("%s: %q, certain %v; want %q, %v", name, version, certain, c.version, c.certain)
 		}
@@ -86,7 +87,7 @@ func TestFusionIsThatOfEveryStore(t *testing.T) {
 	}
 	points := make([]point, 60)
 	for i := range points {
-		points[i] = point{id: uuid.New(), ordinal: int64(i % 7), collection: "c", source: &source{fmt.Sprint("d", i/7), "v"}}
+		points[i] = point{id: uuid.New(), ordinal: int64(i % 7), source: &source{fmt.Sprint("d", i/7), "v"}}
 	}
 	legFrom := func(dense bool) []found {
 		some := make([]point, 0, len(points))
