@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/telemetry/span"
 	"github.com/ragbus/ragbus/pkg/vector"
 )
 
@@ -30,11 +33,17 @@ type Searcher struct {
 	index    vector.Store
 	catalog  finder
 	prints   prints
+	// idfScope is what the rarity of words is counted over, where the index says so.
+	idfScope string
 }
 
 // New returns a Searcher over an index that was filled with the embedder's vectors.
 func New(embedder embed.Embedder, index vector.Store, catalog finder) *Searcher {
-	return &Searcher{embedder: embedder, index: index, catalog: catalog, prints: newPrints()}
+	s := &Searcher{embedder: embedder, index: index, catalog: catalog, prints: newPrints()}
+	if scoped, ok := index.(interface{ IDFScope() string }); ok {
+		s.idfScope = scoped.IDFScope()
+	}
+	return s
 }
 
 // Request asks for passages.
@@ -65,9 +74,11 @@ type Result struct {
 const DegradedDense = "dense"
 
 // Search finds passages. When the embedder fails, a hybrid search goes on
-// with keywords alone and says so; a dense one fails.
-func (s *Searcher) Search(ctx context.Context, r Request) (Result, error) {
-	var out Result
+// with keywords alone and says so; a dense one fails. Its span is the record
+// of how the passages came about.
+func (s *Searcher) Search(ctx context.Context, r Request) (out Result, err error) {
+	ctx, step := span.Step(ctx, "search")
+	defer func() { step.End(err) }()
 	q := vector.Query{
 		Scope: r.Scope, Collections: r.Collections, Filter: r.Filter, Mode: r.Mode, Text: r.Query,
 		Fusion: s.embedder.Profile().Fusion, Limit: r.Limit + spare,
@@ -93,7 +104,33 @@ func (s *Searcher) Search(ctx context.Context, r Request) (Result, error) {
 	out.Passages = list
 	out.Searching = time.Since(started)
 	out.Relevant = s.relevant(q, hits)
+	if step.Recording() {
+		step.Set(s.explain(q, hits, out)...)
+	}
 	return out, nil
+}
+
+// explain tells how a search went, without a word of what was searched for.
+func (s *Searcher) explain(q vector.Query, hits []vector.Hit, out Result) []attribute.KeyValue {
+	legs := map[string]int{}
+	for _, h := range hits {
+		if h.Keyword != nil {
+			legs["keyword"]++
+		}
+		if h.Dense != nil {
+			legs["dense"]++
+		}
+	}
+	list := []attribute.KeyValue{
+		attribute.String("ragbus.search.mode", string(q.Mode)), attribute.Int("ragbus.search.hits", len(hits)),
+		attribute.Int("ragbus.search.keyword_hits", legs["keyword"]), attribute.Int("ragbus.search.dense_hits", legs["dense"]),
+		attribute.Int("ragbus.search.passages", len(out.Passages)), attribute.Bool("ragbus.search.relevant", out.Relevant),
+		attribute.StringSlice("ragbus.search.degraded", out.Degraded),
+	}
+	if s.idfScope != "" {
+		list = append(list, attribute.String("ragbus.search.idf_scope", s.idfScope))
+	}
+	return list
 }
 
 // find searches and looks the hits up in the catalog. A version that was
@@ -101,7 +138,7 @@ func (s *Searcher) Search(ctx context.Context, r Request) (Result, error) {
 // successor by then.
 func (s *Searcher) find(ctx context.Context, q vector.Query, limit int) ([]vector.Hit, []corpus.Passage, error) {
 	for attempt := 0; ; attempt++ {
-		hits, err := s.index.Search(ctx, q)
+		hits, err := s.ask(ctx, q)
 		if err != nil {
 			return nil, nil, fmt.Errorf("search the index: %w", err)
 		}
@@ -113,6 +150,20 @@ func (s *Searcher) find(ctx context.Context, q vector.Query, limit int) ([]vecto
 			return hits, list, nil
 		}
 	}
+}
+
+func (s *Searcher) ask(ctx context.Context, q vector.Query) ([]vector.Hit, error) {
+	ctx, call := span.Call(ctx, "vector")
+	hits, err := s.index.Search(ctx, q)
+	call.End(err)
+	return hits, err
+}
+
+func (s *Searcher) read(ctx context.Context, scope corpus.Scope, refs []corpus.ChunkRef) ([]catalog.Found, error) {
+	ctx, call := span.Call(ctx, "catalog")
+	found, err := s.catalog.Find(ctx, scope, refs)
+	call.End(err)
+	return found, err
 }
 
 // lookUp returns at most limit passages, best first, and how many hits the
@@ -129,7 +180,7 @@ func (s *Searcher) lookUp(ctx context.Context, scope corpus.Scope, hits []vector
 		for i := range some {
 			refs[i] = some[i].Ref
 		}
-		found, err := s.catalog.Find(ctx, scope, refs)
+		found, err := s.read(ctx, scope, refs)
 		if err != nil {
 			return nil, 0, fmt.Errorf("look up %d hits: %w", len(refs), err)
 		}

@@ -6,9 +6,15 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
 	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/embed/scriptembed"
+	"github.com/ragbus/ragbus/pkg/fault"
 	"github.com/ragbus/ragbus/pkg/vector"
 )
 
@@ -95,5 +101,50 @@ func TestSpareHitsAreLookedUpWhenOthersFallOut(t *testing.T) {
 				t.Errorf("%d searches, looked up %v; want %d, %v", index.searches, known.looked, c.searches, c.looked)
 			}
 		})
+	}
+}
+
+// unscoped is an index on a server that cannot tell tenants apart when it
+// counts how rare words are.
+type unscoped struct{ fixed }
+
+func (*unscoped) IDFScope() string { return "all tenants" }
+
+func TestTheSpanOfASearchExplainsIt(t *testing.T) {
+	t.Parallel()
+	embedder, err := scriptembed.New(scriptembed.Config{Fail: func(int, embed.Purpose, []string) error {
+		return fault.Transientf("embedder_unavailable", "away")
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope, err := corpus.NewScope(corpus.DefaultTenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorder := tracetest.NewSpanRecorder()
+	ctx, parent := trace.NewTracerProvider(trace.WithSpanProcessor(recorder)).Tracer("test").Start(t.Context(), "process")
+	searcher := New(embedder, &unscoped{fixed{hits: 4}}, &texts{of: []string{"a", "a", "the secret of a document", "d"}})
+	if _, err := searcher.Search(ctx, Request{Scope: scope, Query: "a secret question", Mode: vector.Hybrid, Limit: 2}); err != nil {
+		t.Fatal(err)
+	}
+	parent.End()
+	var names []string
+	got := map[string]string{}
+	for _, s := range recorder.Ended() {
+		names = append(names, s.Name())
+		for _, a := range s.Attributes() {
+			got[string(a.Key)] = a.Value.String()
+		}
+	}
+	if diff := cmp.Diff([]string{"vector", "catalog", "catalog", "search", "process"}, names); diff != "" {
+		t.Error(diff)
+	}
+	want := map[string]string{
+		"ragbus.search.mode": "keyword", "ragbus.search.hits": "4", "ragbus.search.keyword_hits": "0", "ragbus.search.dense_hits": "0",
+		"ragbus.search.passages": "2", "ragbus.search.relevant": "true", "ragbus.search.degraded": `["dense"]`, "ragbus.search.idf_scope": "all tenants",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
