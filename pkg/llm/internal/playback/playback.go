@@ -29,7 +29,8 @@ type Reply struct {
 	HoldHeader bool
 	// Ping sends a comment that often while pausing; zero never.
 	Ping time.Duration
-	// Frames are whole server-sent events with their empty line, flushed one by one.
+	// Frames are whole server-sent events with their empty line. They are
+	// flushed before each pause and at the end: without pauses all leave at once.
 	Frames []string
 	// Cut breaks the connection after the frames, in the middle of another one.
 	Cut bool
@@ -159,20 +160,17 @@ func (s *stream) write(reply Reply) bool {
 		s.ping, reply.First = reply.Ping, 0
 	}
 	s.w.WriteHeader(http.StatusOK)
-	if s.flush.Flush() != nil {
-		return false
-	}
 	pause := reply.First
 	for _, frame := range reply.Frames {
-		if !s.pause(pause) {
+		if pause > 0 && s.flush.Flush() != nil || !s.pause(pause) {
 			return false
 		}
-		if _, err := io.WriteString(s.w, frame); err != nil || s.flush.Flush() != nil {
+		if _, err := io.WriteString(s.w, frame); err != nil {
 			return false
 		}
 		pause = reply.Pause
 	}
-	return true
+	return s.flush.Flush() == nil
 }
 
 // pause waits, pinging, and reports whether the client is still there.

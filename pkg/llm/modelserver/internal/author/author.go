@@ -3,6 +3,7 @@
 package author
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,21 +63,25 @@ func Write(prompt string) string {
 		return "[0] There are no sources."
 	}
 	_, question, _ := strings.Cut(prompt[strings.LastIndex(prompt, "end of source"):], ":\n\n")
-	wanted := words(question)
 	type cited struct {
-		text  string
-		score int
+		sentence      string
+		source, score int
 	}
 	var all []cited
+	// The sentence, counted from 1, in which each word of the question was seen last.
+	wanted := map[string]int{}
+	for w := range words(question) {
+		wanted[w] = 0
+	}
 	for _, s := range found {
 		for _, sentence := range sentences(s.text) {
-			score := 0
+			all = append(all, cited{sentence: sentence, source: s.number})
 			for w := range words(sentence) {
-				if wanted[w] {
-					score++
+				if last, ok := wanted[w]; ok && last < len(all) {
+					wanted[w] = len(all)
+					all[len(all)-1].score++
 				}
 			}
-			all = append(all, cited{sentence + " [" + strconv.Itoa(s.number) + "].", score})
 		}
 	}
 	if len(all) == 0 {
@@ -86,7 +91,7 @@ func Write(prompt string) string {
 	parts := make([]string, 0, 3)
 	for _, c := range all[:min(3, len(all))] {
 		if len(parts) == 0 || c.score > 0 {
-			parts = append(parts, c.text)
+			parts = append(parts, c.sentence+" ["+strconv.Itoa(c.source)+"].")
 		}
 	}
 	return strings.Join(parts, " ")
@@ -124,14 +129,15 @@ func sentences(text string) []string {
 	return out
 }
 
-func words(text string) map[string]bool {
-	found := map[string]bool{}
-	for _, w := range strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
-		if len(w) > 3 || len(w) > 0 && w[0] >= '0' && w[0] <= '9' {
-			found[w] = true
+// words yields what of a text is worth looking for, in lower case.
+func words(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for w := range strings.FieldsFuncSeq(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+			if (len(w) > 3 || w[0] >= '0' && w[0] <= '9') && !yield(w) {
+				return
+			}
 		}
 	}
-	return found
 }
 
 // Tokens cuts an answer into words with their spaces, n of them: a longer
