@@ -35,6 +35,9 @@ type point struct {
 	ordinal int64
 	source  *source
 
+	// keywordRank is the chunk's place in the keyword leg, from 1 on; 0 before ranking, and where that has not found it.
+	keywordRank int
+
 	// revision and state are a head's.
 	revision int64
 	state    string

@@ -5,8 +5,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/google/uuid"
-
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/vector"
 )
@@ -59,18 +57,19 @@ func (r *run) hit(b ranked) vector.Hit {
 	return h
 }
 
-// fuse is [vector.Fuse] on points, of which only the best become hits.
+// fuse is [vector.Fuse] on points, of which only the best become hits. The
+// legs have met: what both have found is one point.
 func (r *run) fuse(keyword, dense []found) []ranked {
 	size := len(keyword) + len(dense)
-	points, candidates, at := make([]*point, 0, size), make([]vector.Candidate, 0, size), make(map[uuid.UUID]int, size)
+	points, candidates := make([]*point, 0, size), make([]vector.Candidate, 0, size)
 	for place, f := range keyword {
-		at[f.id] = len(points)
 		points = append(points, f.point)
+		f.keywordRank = len(points)
 		candidates = append(candidates, vector.Candidate{Keyword: f.score, Dense: f.cosine, KeywordRank: place + 1})
 	}
 	for place, f := range dense {
-		i, ok := at[f.id]
-		if !ok {
+		i := f.keywordRank - 1
+		if i < 0 {
 			i = len(points)
 			points = append(points, f.point)
 			candidates = append(candidates, vector.Candidate{Keyword: math.NaN(), Dense: f.score})

@@ -35,18 +35,21 @@ const (
 	// searchesTogether is how many searches share a request: enough to make
 	// the request a small part of its cost, and few enough not to wait long for the slowest.
 	searchesTogether = 8
-	// patience is how long a search waits for the request of others before it
-	// makes its own beside it, one on each connection at most.
+	// patience is how long a search waits for the requests of others before it
+	// makes its own beside them.
 	patience = 5 * time.Millisecond
+	// maxRequests is for a server that hangs: patience lets a few be under way else.
+	maxRequests = 64
 )
 
 // Search implements [vector.Store]. It makes two requests, shared with other
 // searches of the same time: the legs, then the heads of the documents found
 // and the cosines that are missing. One would not do: a batch has no order,
-// and a head read before the legs does not tell what they have seen. Hits of a version that the head does not name are
-// dropped. A document that went live just now may have been found in part: the
-// search then looks again, knowing the heads from before, which no change that
-// comes later can make wrong within the grace.
+// and a head read before the legs does not tell what they have seen. Hits of a
+// version that the head does not name are dropped. A document that went live
+// just now may have been found in part: the search then looks again, knowing
+// the heads from before, which no change that comes later can make wrong
+// within the grace.
 func (s *Store) Search(ctx context.Context, q vector.Query) ([]vector.Hit, error) {
 	_ = q.Scope.Tenant()
 	if err := s.checkQuery(&q); err != nil {
@@ -280,7 +283,7 @@ func (r *run) confirm(ctx context.Context, keyword, dense []found) (map[string]*
 		CollectionName: r.names.alias, Filter: &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewHasID(pointIDs(ids)...)}},
 		Limit: new(uint64(len(ids))), WithPayload: qdrant.NewWithPayloadInclude(revisionKey, stateKey),
 	}}
-	missing := r.withoutCosine(keyword, dense)
+	at, missing := r.meet(keyword, dense)
 	if len(missing) > 0 {
 		batch = append(batch, &qdrant.QueryPoints{
 			CollectionName: r.names.alias, Query: qdrant.NewQueryDense(r.query.Dense), Using: new(denseVector),
@@ -302,41 +305,42 @@ func (r *run) confirm(ctx context.Context, keyword, dense []found) (map[string]*
 		heads[documents[p.id]] = h
 	}
 	if len(missing) > 0 {
-		addCosines(keyword, results[1])
+		at.addCosines(keyword, results[1])
 	}
 	return heads, nil
 }
 
-// withoutCosine gives the keyword leg's hits the cosines that the dense leg
-// knows, and returns the points whose cosine is wanted and not known.
-func (r *run) withoutCosine(keyword, dense []found) []uuid.UUID {
+// places are where points are in the keyword leg.
+type places map[uuid.UUID]int
+
+// meet lets the legs have one point where they have found the same, and gives
+// the keyword leg the cosines that the dense leg knows. It returns where the
+// hits of the keyword leg are, and those whose cosine is wanted and not known.
+func (r *run) meet(keyword, dense []found) (at places, missing []uuid.UUID) {
 	if r.query.Mode != vector.Hybrid {
-		return nil
+		return nil, nil
 	}
-	known := make(map[uuid.UUID]float64, len(dense))
-	for _, f := range dense {
-		known[f.id] = f.cosine
-	}
-	var out []uuid.UUID
+	at = make(places, len(keyword))
 	for i := range keyword {
-		cosine, ok := known[keyword[i].id]
-		if !ok {
-			out = append(out, keyword[i].id)
-			continue
-		}
-		keyword[i].cosine = cosine
+		at[keyword[i].id] = i
 	}
-	return out
+	for i := range dense {
+		if place, ok := at[dense[i].id]; ok {
+			dense[i].point, keyword[place].cosine = keyword[place].point, dense[i].cosine
+		}
+	}
+	for i := range keyword {
+		if math.IsNaN(keyword[i].cosine) {
+			missing = append(missing, keyword[i].id)
+		}
+	}
+	return at, missing
 }
 
-func addCosines(keyword []found, cosines []point) {
-	known := make(map[uuid.UUID]float64, len(cosines))
+func (at places) addCosines(keyword []found, cosines []point) {
 	for i := range cosines {
-		known[cosines[i].id] = float64(cosines[i].score)
-	}
-	for i := range keyword {
-		if cosine, ok := known[keyword[i].id]; ok {
-			keyword[i].cosine = cosine
+		if place, ok := at[cosines[i].id]; ok {
+			keyword[place].cosine = float64(cosines[i].score)
 		}
 	}
 }
@@ -364,11 +368,9 @@ func (r *run) settle(heads map[string]*head, keyword, dense []found, at time.Tim
 		}
 	}
 	drop := func(leg []found) []found {
-		kept := make([]found, 0, len(leg))
-		for _, f := range leg {
-			if keep[f.source] {
-				kept = append(kept, f)
-			}
+		kept := leg
+		if dropped := func(f found) bool { return !keep[f.source] }; slices.ContainsFunc(leg, dropped) {
+			kept = slices.DeleteFunc(slices.Clone(leg), dropped)
 		}
 		if len(leg) >= r.depth && len(kept) < min(len(leg), r.depth) {
 			certain = false // better hits may have been cut off

@@ -104,12 +104,12 @@ func TestFusionIsThatOfEveryStore(t *testing.T) {
 			Fusion: embed.Fusion{Method: []embed.FusionMethod{embed.ScaledMax, embed.MinMax, embed.RRF}[rng.IntN(3)], DenseWeight: .4, ForeignDenseWeight: .7},
 		}}
 		keyword, dense := legFrom(false), legFrom(true)
-		missing := r.withoutCosine(keyword, dense)
+		at, missing := r.meet(keyword, dense)
 		cosines := make([]point, 0, len(missing))
 		for _, id := range missing[:rng.IntN(len(missing)+1)] {
 			cosines = append(cosines, point{id: id, score: rng.Float32()})
 		}
-		addCosines(keyword, cosines)
+		at.addCosines(keyword, cosines)
 		hits := func(leg []found, dense bool) []vector.Hit {
 			var out []vector.Hit
 			for _, f := range leg[:min(len(leg), r.depth)] {

@@ -79,7 +79,7 @@ func connect(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{
 		cfg: cfg, log: cfg.Logger, client: c, names: namesOf(e.prefix, cfg.ProfileKey), words: lexical.New(), leans: newLeans(), heads: newHeads(), now: time.Now,
 	}
-	s.queries = coalesce.New(coalesce.Limits{Most: searchesTogether, Width: cfg.Connections, Patience: patience}, s.together)
+	s.queries = coalesce.New(coalesce.Limits{Most: searchesTogether, Width: maxRequests, Patience: patience}, s.together)
 	if cfg.APIKey != "" && !e.tls {
 		s.log.WarnContext(ctx, "the key for Qdrant travels unencrypted: use qdrants:// in RAGBUS_VECTOR_URL")
 	}
