@@ -37,6 +37,7 @@ type postgresEngine struct {
 	// connections bounds the pool, inUse counts those that are taken.
 	connections int
 	inUse       atomic.Int64
+	gathering   gathering
 }
 
 func openPostgres(ctx context.Context, cfg Config) (*postgresEngine, []string, error) {

@@ -25,6 +25,14 @@ const (
 )
 
 func (e *postgresEngine) steps(ctx context.Context, b bounds, writes bool, steps []Step) error {
+	if writes {
+		return e.writeSteps(ctx, b, steps)
+	}
+	return e.stepsAlone(ctx, b, false, steps)
+}
+
+// stepsAlone runs steps in a transaction of their own.
+func (e *postgresEngine) stepsAlone(ctx context.Context, b bounds, writes bool, steps []Step) error {
 	return e.transact(ctx, writes, func() (began bool, err error) {
 		tx, err := e.take(ctx, b, writes)
 		if err != nil {
