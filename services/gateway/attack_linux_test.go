@@ -44,15 +44,14 @@ const (
 func TestAGatewayUnderAttackStaysSmall(t *testing.T) {
 	t.Parallel()
 	a := newAttack(t, 2000)
-	requests := 5000
+	requests := 10_000
 	if testing.Short() {
-		a.idle, requests = 200, 500
+		a.idle, requests = 200, 1000
 	}
-	var usual, hostile window
-	for range 2 {
-		usual.add(a.usual(requests / 5))
-		hostile.add(a.hostile(requests))
-	}
+	var usual window
+	usual.add(a.usual(requests / 10))
+	hostile := a.hostile(requests)
+	usual.add(a.usual(requests / 10))
 	a.over()
 	resident := a.resident("VmHWM")
 	costs, usually := hostile.cpu/time.Duration(hostile.requests), usual.cpu/time.Duration(usual.requests)
