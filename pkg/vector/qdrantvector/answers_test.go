@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/qdrant/go-client/qdrant"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ragbus/ragbus/pkg/vector"
@@ -72,6 +73,39 @@ func TestAnswersAreWhatTheMessagesSay(t *testing.T) {
 		if diff := cmp.Diff(want, got.results, cmp.AllowUnexported(point{}, source{})); diff != "" {
 			t.Fatalf("%v (-want +got):\n%s", message, diff)
 		}
+	}
+}
+
+// TestAnswersComeInPieces reads with one codec what is cut anywhere, shorter
+// and longer in turn.
+func TestAnswersComeInPieces(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(9, 10))
+	codec := newAnswerCodec()
+	for range 200 {
+		data, err := proto.Marshal(randomAnswer(rng))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want answers
+		if err := want.read(data); err != nil {
+			t.Fatal(err)
+		}
+		var pieces mem.BufferSlice
+		for rest := data; len(rest) > 0; {
+			n := 1 + rng.IntN(len(rest))
+			pieces, rest = append(pieces, mem.SliceBuffer(rest[:n])), rest[n:]
+		}
+		var got answers
+		if err := codec.Unmarshal(pieces, &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want.results, got.results, cmp.AllowUnexported(point{}, source{})); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	}
+	if err := codec.Unmarshal(nil, &qdrant.QueryResponse{}); err == nil {
+		t.Error("another message was taken")
 	}
 }
 

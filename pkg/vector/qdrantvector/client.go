@@ -40,14 +40,15 @@ const (
 // client is a pool of connections. Every error that comes out of it is a
 // fault, or the caller's own context's.
 type client struct {
-	pool []*qdrant.GrpcClient
-	next atomic.Uint32
+	pool    []*qdrant.GrpcClient
+	next    atomic.Uint32
+	answers answerCodec
 }
 
 // dial prepares connections; the server is not asked yet. The client's own
 // pool is not used, for it chains the interceptors of one connection into the next.
 func dial(e endpoint, cfg Config) (*client, error) {
-	c := &client{}
+	c := &client{answers: newAnswerCodec()}
 	for range cfg.Connections {
 		conn, err := qdrant.NewGrpcClient(&qdrant.Config{
 			Host: e.host, Port: e.port, UseTLS: e.tls, TLSConfig: tlsConfig(cfg.TLS),
@@ -92,7 +93,7 @@ func (c *client) service() qdrant.QdrantClient          { return c.conn().Qdrant
 // queryBatch makes several queries in one request and returns what each has found.
 func (c *client) queryBatch(ctx context.Context, req *qdrant.QueryBatchPoints) ([][]point, error) {
 	var found answers
-	err := c.conn().Conn().Invoke(ctx, qdrant.Points_QueryBatch_FullMethodName, req, &found, grpc.ForceCodecV2(answerCodec{}))
+	err := c.conn().Conn().Invoke(ctx, qdrant.Points_QueryBatch_FullMethodName, req, &found, grpc.ForceCodecV2(c.answers))
 	return found.results, err //nolint:wrapcheck // a fault of the client
 }
 
