@@ -10,7 +10,7 @@ const (
 	// readers together, as long as none waits for more than longestWait: each
 	// costs a tenth of a millisecond of processor time on its way through
 	// broker and gateway, whatever is in it.
-	framesPerSecond = 500
+	framesPerSecond = 1000
 	// longestWait still reads as text that flows.
 	longestWait = 100 * time.Millisecond
 )

@@ -133,6 +133,9 @@ func (m *Model) Stream(ctx context.Context, r llm.Request) iter.Seq2[llm.Delta, 
 		var last llm.Delta
 		for stream.Next() {
 			text := note(&last, stream.Current())
+			if last.Finish != "" {
+				call.Whole()
+			}
 			if text != "" && !call.Deliver(func() bool { return yield(llm.Delta{Text: text}, nil) }) {
 				return
 			}

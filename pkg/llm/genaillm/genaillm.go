@@ -139,6 +139,9 @@ func (m *Model) Stream(ctx context.Context, r llm.Request) iter.Seq2[llm.Delta, 
 				break
 			}
 			text := note(&last, resp)
+			if last.Finish != "" {
+				call.Whole()
+			}
 			if text != "" && !call.Deliver(func() bool { return yield(llm.Delta{Text: text}, nil) }) {
 				return
 			}

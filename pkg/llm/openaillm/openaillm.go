@@ -182,6 +182,9 @@ func (m *Model) call(ctx context.Context, r llm.Request, d *dialect, yield func(
 	var a answer
 	for stream.Next() {
 		text := a.note(stream.Current())
+		if a.last.Finish != "" {
+			call.Whole()
+		}
 		if text != "" && !call.Deliver(func() bool { return yield(llm.Delta{Text: text}, nil) }) {
 			return nil
 		}

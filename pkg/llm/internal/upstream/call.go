@@ -44,7 +44,8 @@ type Call struct {
 	mu      sync.Mutex
 	refusal *Refusal
 	broken  error
-	answer  bool
+	// answer says that the answer has begun, whole that all of it has come.
+	answer, whole bool
 }
 
 type callKey struct{}
@@ -95,14 +96,21 @@ func (c *Call) Deliver(yield func() bool) bool {
 // there. The clock stands while the reader of the answer rests.
 func (c *Call) beforeBytes() {
 	c.mu.Lock()
-	answer := c.answer
+	rests := c.rest != nil && c.answer && !c.whole
 	c.mu.Unlock()
-	if c.rest == nil || !answer {
+	if !rests {
 		return
 	}
 	c.alarm.Stop()
 	c.rest()
 	c.alarm.Reset(c.limits.Silence)
+}
+
+// Whole says that all of the answer has come: nobody rests before the end of the stream.
+func (c *Call) Whole() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.whole = true
 }
 
 // bytesCame is called by the body on every read that brought something.

@@ -29,8 +29,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 
 func (*pieces) Close() error { return nil }
 
-// TestTheReaderRestsBeforeItWaits for more, not before the first piece nor
-// when a read has left something behind.
+// TestTheReaderRestsBeforeItWaits for more, not before the first piece, nor
+// behind the last, nor when a read has left something.
 func TestTheReaderRestsBeforeItWaits(t *testing.T) {
 	t.Parallel()
 	reads := 0
@@ -41,7 +41,7 @@ func TestTheReaderRestsBeforeItWaits(t *testing.T) {
 	client := Client(answering(func(r *http.Request) *http.Response {
 		return &http.Response{
 			StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/event-stream"}}, Request: r,
-			Body: &pieces{left: []string{"1", "2", "3", long, "5", "6"}, reads: &reads},
+			Body: &pieces{left: []string{"1", "2", "3", long, "5", "6", "7", "8"}, reads: &reads},
 		}
 	}))
 	resp, err := Post(ctx, client, "http://h/", http.Header{}, 1)
@@ -56,15 +56,18 @@ func TestTheReaderRestsBeforeItWaits(t *testing.T) {
 			break
 		}
 		got.Write(p[:n])
-		if got.Len() == 2 { // the first piece is in what was read second
+		switch got.String()[got.Len()-1] {
+		case '2': // has the first piece of the answer
 			call.Deliver(func() bool { return true })
+		case '7': // the last
+			call.Whole()
 		}
 	}
-	if want := "123" + long + "56"; got.String() != want {
+	if want := "123" + long + "5678"; got.String() != want {
 		t.Errorf("read %d bytes, want %d", got.Len(), len(want))
 	}
 	// The fourth read fills the buffer, the fifth brings the rest of it.
-	if want := []int{3, 4, 6, 7, 8}; !slices.Equal(rested, want) || reads != 8 {
-		t.Errorf("rested before the reads %v of %d, want %v of 8", rested, reads, want)
+	if want := []int{3, 4, 6, 7, 8}; !slices.Equal(rested, want) || reads != 10 {
+		t.Errorf("rested before the reads %v of %d, want %v of 10", rested, reads, want)
 	}
 }
