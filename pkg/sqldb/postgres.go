@@ -37,7 +37,8 @@ type postgresEngine struct {
 	// connections bounds the pool, inUse counts those that are taken.
 	connections int
 	inUse       atomic.Int64
-	gathering   gathering
+	// Steps that come at the same moment run together.
+	writing, reading gathering
 }
 
 func openPostgres(ctx context.Context, cfg Config) (*postgresEngine, []string, error) {
@@ -45,7 +46,7 @@ func openPostgres(ctx context.Context, cfg Config) (*postgresEngine, []string, e
 	if err != nil {
 		return nil, nil, err
 	}
-	e := &postgresEngine{pool: stdlib.OpenDB(*settings), limit: cfg.StatementTimeout, patience: max(cfg.StatementTimeout, cfg.ConnectTimeout), connections: cfg.Connections}
+	e := &postgresEngine{pool: stdlib.OpenDB(*settings), limit: cfg.StatementTimeout, patience: max(cfg.StatementTimeout, cfg.ConnectTimeout), connections: cfg.Connections, writing: gathering{writes: true}}
 	e.pool.SetMaxOpenConns(cfg.Connections)
 	e.pool.SetMaxIdleConns(cfg.Connections)
 	e.pool.SetConnMaxLifetime(cfg.Lifetime - time.Duration(rand.Int64N(int64(cfg.Lifetime/5)+1))) //nolint:gosec // spreads load, hides nothing

@@ -3,200 +3,33 @@ package sqldb
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-const (
-	// groupsFree is how many groups are under way before others wait for one to end.
-	groupsFree = 4
-	// groupSize bounds a group. When as many wait, another group sets out.
-	groupSize = 16
-	// groupPatience is how long a group waits for a lock. Longer ones its
-	// members wait for alone, each for its own.
-	groupPatience = 100 * time.Millisecond
-	// groupDeadline is the least time that a member of a group has left.
-	groupDeadline = time.Second
-)
-
-// gathering runs the writes of callers who come together in one transaction:
-// one exchange, one commit. Nobody waits for company: a caller sets out at
-// once, unless groupsFree groups are under way already; whoever comes then
-// gathers, and sets out with the next. It has no goroutine of its own, a group
-// is led by one of its members.
-//
-// A group is undone as a whole when one of its statements fails. Its members
-// then run again, alone, so that none suffers from another's failure.
-type gathering struct {
-	mu       sync.Mutex
-	waiting  []*member
-	underWay int
-}
-
-// member is a caller whose steps run in a group.
-type member struct {
-	ctx   context.Context //nolint:containedctx // a member is its caller's request, waiting
-	b     bounds
-	steps []Step
-	// lead has a value when the member is to lead a group.
-	lead chan struct{}
-	// leads says that it leads one or is to, and taken that a group has it.
-	// The gathering's mutex guards both.
-	leads, taken bool
-	// done is closed when its group is at its end. Then alone says that nothing
-	// of it was done, and it is to run alone; err is how it ended otherwise.
-	done  chan struct{}
-	alone bool
-	err   error
-}
-
-// writeSteps runs steps together with those of others who come at the same moment.
-func (e *postgresEngine) writeSteps(ctx context.Context, b bounds, steps []Step) error {
-	if !mayGather(ctx, b, steps) {
-		return e.stepsAlone(ctx, b, true, steps)
-	}
-	g := &e.gathering
-	m := &member{ctx: ctx, b: b, steps: steps, lead: make(chan struct{}, 1), done: make(chan struct{})}
-	g.join(m)
-	defer g.leave(m)
-	for {
-		select {
-		case <-m.lead:
-			if err := e.leadGroup(ctx, m); err != nil && g.withdraw(m) {
-				return err
-			}
-			g.led(m)
-		case <-m.done:
-			if m.alone {
-				return e.stepsAlone(ctx, b, true, steps)
-			}
-			return m.err
-		case <-ctx.Done():
-			if g.withdraw(m) {
-				return classify(ctx.Err())
-			}
-			// It is under way, so it must be known what became of it.
-			<-m.done
-		}
-	}
-}
-
-// mayGather reports whether steps may run in a group: with time left, so that
-// the group need not hurry for them, and without a caller's function, which
-// would run on another caller's goroutine.
-func mayGather(ctx context.Context, b bounds, steps []Step) bool {
-	deadline, ok := ctx.Deadline()
-	return ctx.Err() == nil && !b.patient && (!ok || time.Until(deadline) > groupDeadline) &&
-		!slices.ContainsFunc(steps, func(s Step) bool { return s.Row != nil })
-}
-
-// join adds a member, who leads a group at once when there is room for one.
-func (g *gathering) join(m *member) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.waiting = append(g.waiting, m)
-	if g.underWay < groupsFree || len(g.waiting) >= groupSize {
-		g.underWay++
-		g.appoint(m)
-	}
-}
-
-func (g *gathering) appoint(m *member) {
-	m.leads = true
-	m.lead <- struct{}{}
-}
-
-// withdraw takes a member out again, unless a group has it.
-func (g *gathering) withdraw(m *member) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if m.taken {
-		return false
-	}
-	g.waiting = slices.DeleteFunc(g.waiting, func(w *member) bool { return w == m })
-	return true
-}
-
-// take returns the next group.
-func (g *gathering) take() []*member {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	n := min(len(g.waiting), groupSize)
-	group := slices.Clone(g.waiting[:n])
-	g.waiting = slices.Delete(g.waiting, 0, n)
-	for _, m := range group {
-		m.taken = true
-	}
-	return group
-}
-
-// scatter has all who wait but m run alone.
-func (g *gathering) scatter(m *member) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.waiting = slices.DeleteFunc(g.waiting, func(w *member) bool {
-		if w == m {
-			return false
-		}
-		w.taken, w.alone = true, true
-		close(w.done)
-		return true
-	})
-}
-
-// led is what follows a group that m led: it leads another when that was not its own.
-func (g *gathering) led(m *member) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !m.taken {
-		g.appoint(m)
-		return
-	}
-	g.hand(m)
-}
-
-// leave hands on the lead of a member who goes.
-func (g *gathering) leave(m *member) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.hand(m)
-}
-
-func (g *gathering) hand(m *member) {
-	if !m.leads {
-		return
-	}
-	m.leads = false
-	if g.underWay > groupsFree && len(g.waiting) < groupSize {
-		g.underWay--
-		return
-	}
-	if i := slices.IndexFunc(g.waiting, func(w *member) bool { return !w.leads }); i >= 0 {
-		g.appoint(g.waiting[i])
-		return
-	}
-	g.underWay--
-}
-
-// leadGroup runs the next group. Its error is that of getting a connection,
-// before any member was taken.
-func (e *postgresEngine) leadGroup(ctx context.Context, m *member) error {
-	tx, err := e.take(ctx, m.b, true)
+// leadGroup runs the next group of a gathering. Its error is that of getting a
+// connection, before any member was taken.
+func (e *postgresEngine) leadGroup(ctx context.Context, g *gathering, m *member) error {
+	tx, err := e.take(ctx, m.b, g.writes)
 	if err != nil {
 		if ctx.Err() == nil {
 			// Who waits behind it is not to try one after the other.
-			e.gathering.scatter(m)
+			g.scatter(m)
 		}
 		return err
 	}
-	group := e.gathering.take()
-	if len(group) > 0 {
-		tx.runGroup(ctx, group)
+	group := g.take()
+	switch {
+	case len(group) == 0:
+	case g.writes:
+		tx.writeGroup(ctx, group)
+	default:
+		tx.readGroup(ctx, group)
 	}
 	// What the connection is good for changes nothing for the group.
 	_ = tx.end(ctx)
@@ -206,9 +39,9 @@ func (e *postgresEngine) leadGroup(ctx context.Context, m *member) error {
 	return nil
 }
 
-// runGroup runs a group in one transaction and tells each member its outcome.
-func (t *postgresTx) runGroup(ctx context.Context, group []*member) {
-	failed, err := t.groupSteps(ctx, group)
+// writeGroup runs a group in one transaction and tells each member its outcome.
+func (t *postgresTx) writeGroup(ctx context.Context, group []*member) {
+	failed, err := t.writeAll(ctx, group)
 	if err == nil {
 		return
 	}
@@ -228,26 +61,14 @@ func (t *postgresTx) runGroup(ctx context.Context, group []*member) {
 	}
 }
 
-// groupSteps runs the statements of a group in one exchange. When it fails,
+// writeAll runs the statements of a group in one exchange. When it fails,
 // failed is the first member whose outcome is not known to be good; -1 says
 // that nothing was begun.
-func (t *postgresTx) groupSteps(ctx context.Context, group []*member) (failed int, err error) {
-	batch := &pgx.Batch{}
-	t.timeout, t.hurried = t.remaining(group[0].ctx)
-	for _, m := range group[1:] {
-		left, hurried := t.remaining(m.ctx)
-		t.timeout, t.hurried = min(t.timeout, left), t.hurried || hurried
-	}
-	binding := t.bindGroup(batch, group)
-	// Each statement may take its time.
-	left := t.timeout
-	if !t.hurried {
-		left *= time.Duration(batch.Len())
-	}
-	if err := t.setDeadline(max(left, groupDeadline)); err != nil {
+func (t *postgresTx) writeAll(ctx context.Context, group []*member) (failed int, err error) {
+	results, binding, err := t.sendGroup(ctx, group)
+	if err != nil {
 		return -1, err
 	}
-	results := t.raw.SendBatch(context.WithoutCancel(ctx), batch)
 	defer func() {
 		// Close waits for the commit, which is everybody's: without it nobody's is good.
 		closeErr := results.Close()
@@ -259,13 +80,11 @@ func (t *postgresTx) groupSteps(ctx context.Context, group []*member) (failed in
 		}
 	}()
 	for i, m := range group {
-		for range binding[i] {
-			if _, err := results.Exec(); err != nil {
-				if i == 0 && refusedBefore(err) {
-					return -1, err
-				}
-				return i, err
+		if err := skip(results, binding[i]); err != nil {
+			if i == 0 && refusedBefore(err) {
+				return -1, err
 			}
+			return i, err
 		}
 		for k := range m.steps {
 			if _, err := m.steps[k].read(results); err != nil {
@@ -276,8 +95,99 @@ func (t *postgresTx) groupSteps(ctx context.Context, group []*member) (failed in
 	return 0, nil
 }
 
+// readGroup runs a group in one transaction and tells each member its outcome.
+// What a member has read is good whatever comes after it.
+func (t *postgresTx) readGroup(ctx context.Context, group []*member) {
+	results, binding, err := t.sendGroup(ctx, group)
+	if err == nil {
+		defer func() { _ = results.Close() }()
+	}
+	for i, m := range group {
+		if err == nil {
+			err = skip(results, binding[i])
+		}
+		if err != nil {
+			m.alone = true
+			continue
+		}
+		var shown, own bool
+		if shown, own, err = m.read(results); err == nil {
+			continue
+		}
+		if m.alone = !shown; shown {
+			m.err = t.classify(err)
+		}
+		if own {
+			err = nil
+		}
+	}
+}
+
+// read reads the results of a member's steps. Shown says whether its caller has
+// got a row, own that the error, or a panic, is of the caller's own making and
+// that what comes after can be read.
+func (m *member) read(results pgx.BatchResults) (shown, own bool, err error) {
+	for k := range m.steps {
+		step := m.steps[k]
+		if step.Row != nil {
+			row := step.Row
+			step.Row = func(scan func(...any) error) (rowErr error) {
+				defer func() {
+					if m.panicked = recover(); m.panicked != nil {
+						rowErr = errPanicked
+					}
+					own = rowErr != nil
+				}()
+				return row(scan)
+			}
+		}
+		delivered, err := step.read(results)
+		shown = shown || delivered
+		if err != nil {
+			if own && skip(results, len(m.steps)-k-1) != nil {
+				own = false
+			}
+			return shown, own, err
+		}
+	}
+	return shown, false, nil
+}
+
+var errPanicked = errors.New("sqldb: a Row panicked")
+
+// skip reads the results of n statements that have none for anybody.
+func skip(results pgx.BatchResults, n int) error {
+	for range n {
+		if _, err := results.Exec(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendGroup sends all statements of a group. It returns how many results come
+// before those of each member's steps.
+func (t *postgresTx) sendGroup(ctx context.Context, group []*member) (pgx.BatchResults, []int, error) {
+	t.timeout, t.hurried = t.remaining(group[0].ctx)
+	for _, m := range group[1:] {
+		left, hurried := t.remaining(m.ctx)
+		t.timeout, t.hurried = min(t.timeout, left), t.hurried || hurried
+	}
+	batch := &pgx.Batch{}
+	binding := t.bindGroup(batch, group)
+	// Each statement may take its time.
+	left := t.timeout
+	if !t.hurried {
+		left *= time.Duration(batch.Len())
+	}
+	if err := t.setDeadline(max(left, groupDeadline)); err != nil {
+		return nil, nil, err
+	}
+	return t.raw.SendBatch(context.WithoutCancel(ctx), batch), binding, nil
+}
+
 const (
-	bindGroup  = bindWrite + ", set_config('lock_timeout', $4, true)"
+	bindGroup  = ", set_config('lock_timeout', $4, true)"
 	bindMember = "select set_config('ragbus.tenant', $1, true), set_config('ragbus.all_tenants', $2, true)"
 )
 
@@ -289,11 +199,17 @@ func (t *postgresTx) bindGroup(batch *pgx.Batch, group []*member) []int {
 		return [2]any{strings.ReplaceAll(b.tenant, "\x00", "\uFFFD"), strconv.FormatBool(b.all)}
 	}
 	bound := sees(group[0].b)
-	batch.Queue(bindGroup, strconv.FormatInt(t.timeout.Milliseconds(), 10), bound[0], bound[1], strconv.FormatInt(groupPatience.Milliseconds(), 10))
+	text := bindRead
+	if t.writes {
+		text = bindWrite
+	}
+	batch.Queue(text+bindGroup, strconv.FormatInt(t.timeout.Milliseconds(), 10), bound[0], bound[1], strconv.FormatInt(groupPatience.Milliseconds(), 10))
 	for _, l := range groupLocks(group) {
-		if l.shared {
+		switch {
+		case !t.writes:
+		case l.shared:
 			batch.Queue(takeShare, l.key)
-		} else {
+		default:
 			batch.Queue(takeLock, l.key)
 		}
 	}

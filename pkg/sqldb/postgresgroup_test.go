@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -116,6 +117,84 @@ func TestAGroupOfSteps(t *testing.T) {
 				}
 				if n := number(t, db, "select value from items where id = 'sum'"); int64(n) != want || count(t, db) != 1 {
 					t.Errorf("the sum is %b of %b", n, want)
+				}
+			})
+		}
+	}
+}
+
+// Whatever becomes of the one in the middle, each of the others reads what is
+// there, once, and each learns its own outcome.
+func TestAGroupOfReads(t *testing.T) {
+	t.Parallel()
+	const readers = 12
+	values := func(row func(scan func(...any) error) error) sqldb.Step {
+		return sqldb.Step{Query: "select value from items where id <> $1 order by value", Args: []any{"x"}, Row: row}
+	}
+	for _, mode := range []string{"cache_statement", "exec", "simple_protocol"} {
+		for name, c := range map[string]struct {
+			step sqldb.Step
+			told func(err error) bool
+		}{
+			"all do well":               {sqldb.Step{Query: "select 1"}, func(err error) bool { return err == nil }},
+			"a statement that is wrong": {sqldb.Step{Query: "select wrong"}, func(err error) bool { return fault.Is(err, fault.Permanent) }},
+			"a write":                   {insertStep("bad", 1), func(err error) bool { return fault.Is(err, fault.Permanent) }},
+			"an error of its own":       {values(func(func(...any) error) error { return errChanged }), func(err error) bool { return errors.Is(err, errChanged) }},
+			"a panic":                   {values(func(func(...any) error) error { panic(errChanged) }), func(err error) bool { return errors.Is(err, errChanged) }},
+			"a value of another kind": {
+				values(func(scan func(...any) error) error { return scan(new(time.Time)) }), func(err error) bool { return err != nil },
+			},
+			"the end of its context": {sqldb.Step{Query: "select 1"}, func(err error) bool { return errors.Is(err, context.Canceled) }},
+		} {
+			t.Run(mode+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				db := openWith(t, sqldb.Config{URL: with(t, postgres.Database(t), "default_query_exec_mode", mode), Connections: 1})
+				migrateItems(t, db)
+				if err := db.Tenant("acme").WriteSteps(t.Context(), insertStep("a", 1), insertStep("b", 2)); err != nil {
+					t.Fatal(err)
+				}
+				middle, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var got [readers][]int
+				reads := make([]func() error, readers)
+				for i := range reads {
+					read := values(func(scan func(...any) error) error {
+						var value int
+						err := scan(&value)
+						got[i] = append(got[i], value)
+						return err
+					})
+					ctx, steps := t.Context(), []sqldb.Step{{Query: "select 1"}, read}
+					if i == readers/2 {
+						ctx, steps = middle, []sqldb.Step{c.step, {Query: "select 1"}}
+					}
+					reads[i] = func() (err error) {
+						defer func() {
+							if p := recover(); p != nil {
+								err, _ = p.(error)
+							}
+						}()
+						return db.Tenant("acme").ReadSteps(ctx, steps...)
+					}
+				}
+				errs := gather(t, db, reads, func() {
+					if name == "the end of its context" {
+						cancel()
+						for db.Gathered() == readers {
+							runtime.Gosched()
+						}
+					}
+				})
+				for i, err := range errs {
+					switch {
+					case i == readers/2 && !c.told(err):
+						t.Errorf("the one in the middle: %v", err)
+					case i != readers/2 && (err != nil || !slices.Equal(got[i], []int{1, 2})):
+						t.Errorf("read %d: %v, %v", i, got[i], err)
+					}
+				}
+				if n := count(t, db); n != 2 {
+					t.Errorf("%d rows are there", n)
 				}
 			})
 		}

@@ -26,9 +26,9 @@ const (
 
 func (e *postgresEngine) steps(ctx context.Context, b bounds, writes bool, steps []Step) error {
 	if writes {
-		return e.writeSteps(ctx, b, steps)
+		return e.stepsTogether(ctx, &e.writing, b, steps)
 	}
-	return e.stepsAlone(ctx, b, false, steps)
+	return e.stepsTogether(ctx, &e.reading, b, steps)
 }
 
 // stepsAlone runs steps in a transaction of their own.

@@ -13,8 +13,8 @@
 // none suffers from another's failure. Reads run beside it on connections of
 // their own.
 //
-// Postgres runs each read and write in a transaction of a pooled connection.
-// Nothing lasts longer than the transaction, neither settings nor locks, so
+// Postgres runs each read and write in a transaction of a pooled connection;
+// steps (see below) that come at the same moment share one. Nothing lasts longer than the transaction, neither settings nor locks, so
 // that a pooler may sit between which gives each transaction another
 // connection (PgBouncer, Supavisor, Neon's); see [Config] for what such a
 // pooler needs.

@@ -19,7 +19,8 @@ type Step struct {
 	// Scan copies the row's columns to its arguments; it may be called once for
 	// each row. In a read, the first error ends the read and is returned. In a
 	// write it is returned too, but undoes nothing: the statements are under
-	// way to the database by then.
+	// way to the database by then. It runs before ReadSteps or WriteSteps
+	// returns, but perhaps on another goroutine, which it is not to keep.
 	Row func(scan func(dest ...any) error) error
 }
 
@@ -29,7 +30,8 @@ type Step struct {
 //
 // Postgres is asked once for all of them, and waited for once: a read of one
 // statement through [Scope.Read] takes three such exchanges, and each costs
-// this process more than the statement does. On SQLite a single statement
+// this process more than the statement does. Reads that come at the same
+// moment share even that one, each seeing its own scope's rows. On SQLite a single statement
 // saves beginning and ending.
 func (s Scope) ReadSteps(ctx context.Context, steps ...Step) error {
 	if err := s.db.enter(); err != nil {
@@ -43,7 +45,9 @@ func (s Scope) ReadSteps(ctx context.Context, steps ...Step) error {
 // own: all of them or, when one fails, none. It lasts as [Scope.Write] does,
 // takes the locks of the scope before the first statement, and like it may
 // begin anew: what Row leaves in variables, it sets and does not add to.
-// Postgres is asked once for all of them.
+// Postgres is asked once for all of them, and for those of others who come at
+// the same moment: they share a transaction, in which each sees its own
+// scope's rows. When one fails, all run again alone, and none suffers from it.
 //
 // When the connection is lost before the answer has come nobody knows the
 // outcome: the error is Transient, and repeating must be harmless.
