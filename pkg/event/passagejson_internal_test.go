@@ -139,6 +139,20 @@ func FuzzReadPassages(f *testing.F) {
 // TestTheFastWayIsTaken for what is sent, and for nothing else.
 func TestTheFastWayIsTaken(t *testing.T) {
 	t.Parallel()
+	for name, list := range awkward() {
+		found, err := NewPassages(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := encode(ChatRetrieved{Passages: found, Signature: "s"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, last, _ := bytes.Cut(data, []byte(namePassages))
+		if _, rest, ok := readPassages(last); !ok || string(rest) != "}" {
+			t.Errorf("%s is sent as %s", name, data)
+		}
+	}
 	const one = `[{"id":"p","document_id":"d","version":"v","title":"t","source":null,"section":"s","page_start":null,"page_end":7,` +
 		`"char_start":0,"char_end":12,"text":"x\ny","score":0.5,"scores":{"keyword":null,"dense":1e-9}}]`
 	for _, rest := range []string{"", "}", " ", `,"x":1}`} {
