@@ -31,7 +31,7 @@ const (
 	// thousand hostile requests behind it.
 	maxResident = 256 << 20
 	// memoryLimit is GOMEMLIMIT as deploy/ sets it for a gateway.
-	memoryLimit = "230MiB"
+	memoryLimit = "200MiB"
 	// stalled is how many connections stall at a time.
 	stalled = 500
 )

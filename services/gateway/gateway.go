@@ -182,8 +182,7 @@ func (s *Service) newApp() *fiber.App {
 		// Not enforced on a streamed body anyway; our readers have bounds of their own.
 		BodyLimit:      int(^uint(0) >> 1),
 		ReadBufferSize: maxHeaderBytes, ReadTimeout: s.cfg.ReadTimeout, IdleTimeout: s.cfg.IdleTimeout,
-		WriteBufferSize: answerBytes,
-		Concurrency:     2 * s.cfg.MaxConnections, DisableDefaultContentType: true,
+		Concurrency: 2 * s.cfg.MaxConnections, DisableDefaultContentType: true,
 		ErrorHandler: s.unreadable,
 	})
 	s.mount(app)

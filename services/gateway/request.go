@@ -20,11 +20,9 @@ import (
 
 // Bounds of what a request may hold. They are documented in docs/openapi.yaml.
 const (
-	maxJSONBytes   = 1 << 20
-	maxTextBytes   = 20 << 20
-	maxHeaderBytes = 16 << 10
-	// An answer of eight passages fits, and goes out in one write.
-	answerBytes      = 16 << 10
+	maxJSONBytes     = 1 << 20
+	maxTextBytes     = 20 << 20
+	maxHeaderBytes   = 16 << 10
 	maxQuestionBytes = 16 << 10
 	maxCollections   = 32
 	maxKeyBytes      = 255
