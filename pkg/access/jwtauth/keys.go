@@ -125,13 +125,20 @@ func (k *keys) held() *keySet {
 	return k.set
 }
 
-// current returns the set that counts, which it fetches when there is none.
-// An old one counts until run has a newer one: no caller waits for an issuer that hangs.
-func (k *keys) current(ctx context.Context) (*keySet, error) {
+// counting returns the set that counts, nil when there is none. An old one
+// counts until run has a newer one: no caller waits for an issuer that hangs.
+func (k *keys) counting() *keySet {
 	k.mu.Lock()
-	set, age := k.set, k.now().Sub(k.at)
-	k.mu.Unlock()
-	if set != nil && age <= staleAfter {
+	defer k.mu.Unlock()
+	if k.set == nil || k.now().Sub(k.at) > staleAfter {
+		return nil
+	}
+	return k.set
+}
+
+// current returns the set that counts, which it fetches when there is none.
+func (k *keys) current(ctx context.Context) (*keySet, error) {
+	if set := k.counting(); set != nil {
 		return set, nil
 	}
 	if err := k.fetch(ctx); err != nil {
