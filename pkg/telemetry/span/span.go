@@ -39,7 +39,7 @@ func start(ctx context.Context, name string, kind trace.SpanKind) (context.Conte
 		return ctx, Span{}
 	}
 	ctx, s := parent.TracerProvider().Tracer(scope).Start(ctx, name, trace.WithSpanKind(kind)) //nolint:spancheck // End ends it
-	return ctx, Span{recorded: s} //nolint:spancheck // End ends it
+	return ctx, Span{recorded: s}                                                              //nolint:spancheck // End ends it
 }
 
 // Recording reports whether anybody will see the span: what costs more than
