@@ -97,14 +97,13 @@ func program(t *testing.T, service string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	path := filepath.Join(t.TempDir(), service)
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "disable_grpc_modules,grpcnotrace", "-o", path, "./cmd/"+service)
-	cmd.Dir = "../../services/" + service
-	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
+	dir := t.TempDir()
+	cmd := exec.CommandContext(ctx, "../../.ci/build-service")
+	cmd.Env = append(os.Environ(), "SERVICE="+service, "OUT="+dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return path
+	return filepath.Join(dir, "service")
 }
 
 // TestTheProgramsKnowTheirSettings starts each service with the variables of

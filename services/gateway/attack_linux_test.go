@@ -152,9 +152,10 @@ func newAttack(t testing.TB, idle int) *attack {
 // start builds the gateway as it ships and starts it; the test's cleanup stops it.
 func (a *attack) start(database string) {
 	a.t.Helper()
-	binary := filepath.Join(a.t.TempDir(), "gateway")
-	build := exec.CommandContext(a.t.Context(), "go", "build", "-trimpath", "-o", binary, "./cmd/gateway")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	dir := a.t.TempDir()
+	binary := filepath.Join(dir, "service")
+	build := exec.CommandContext(a.t.Context(), "../../.ci/build-service")
+	build.Env = append(os.Environ(), "SERVICE=gateway", "OUT="+dir)
 	if out, err := build.CombinedOutput(); err != nil {
 		a.t.Fatalf("build: %v\n%s", err, out)
 	}
