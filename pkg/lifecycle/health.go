@@ -94,8 +94,10 @@ func probe(ctx context.Context, c Check) string {
 	return "unhealthy: unreachable"
 }
 
-// Respond lets a process answer [Gather] until stop is called.
-func Respond(nc *nats.Conn, service string, checks []Check) (stop func() error, err error) {
+// Respond lets a process answer [Gather] until stop is called. It returns when
+// the broker knows of it, or without waiting longer than [ProbeTimeout] for a
+// broker that is away, which is told when it is back.
+func Respond(ctx context.Context, nc *nats.Conn, service string, checks []Check) (stop func() error, err error) {
 	// One probe at a time: whoever asks meanwhile shares its answer.
 	var mu sync.Mutex
 	sub, err := nc.Subscribe(healthSubject, func(m *nats.Msg) {
@@ -111,6 +113,9 @@ func Respond(nc *nats.Conn, service string, checks []Check) (stop func() error, 
 	if err != nil {
 		return nil, fault.As(fault.Transient, fmt.Errorf("subscribe to health requests: %w", err))
 	}
+	ctx, cancel := context.WithTimeout(ctx, ProbeTimeout)
+	defer cancel()
+	_ = nc.FlushWithContext(ctx) // the client subscribes again when it connects again
 	return func() error {
 		if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 			return fmt.Errorf("stop answering health requests: %w", err)

@@ -105,7 +105,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 // Responding returns a part that answers [Gather] for its checks while it runs.
 func Responding(nc *nats.Conn, p Part, checks ...Check) Part {
 	return Part{Name: p.Name, Run: func(ctx context.Context) error {
-		stop, err := Respond(nc, p.Name, checks)
+		stop, err := Respond(ctx, nc, p.Name, checks)
 		if err != nil {
 			return err
 		}

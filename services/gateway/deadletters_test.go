@@ -149,7 +149,7 @@ func TestARedriveIsRefusedWhileTheCauseIsKnownToPersist(t *testing.T) {
 	g := s.serve()
 	// The ingestor and the retriever tell; the generator is silent, so of its model nothing is known.
 	for _, name := range []string{"ingestor", "retriever"} {
-		stop, err := lifecycle.Respond(s.bus.NATS, name, []lifecycle.Check{
+		stop, err := lifecycle.Respond(t.Context(), s.bus.NATS, name, []lifecycle.Check{
 			{Name: "embedder", Probe: func(context.Context) error { return fault.Transientf("embedder_unavailable", "no quota") }},
 			{Name: "vector_store", Probe: func(context.Context) error { return fault.Transientf("vector_store_unavailable", "it is away") }, Note: func() string { return lifecycle.NextCallTries }},
 		})

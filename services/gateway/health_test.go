@@ -71,7 +71,7 @@ func TestHealthGathersEveryService(t *testing.T) {
 		"generator": {{Name: "llm", Probe: ok}},
 		"ingestor":  {{Name: "embedder", Probe: ok}},
 	} {
-		stop, err := lifecycle.Respond(s.bus.NATS, service, checks)
+		stop, err := lifecycle.Respond(t.Context(), s.bus.NATS, service, checks)
 		must(t, err)
 		t.Cleanup(func() { must(t, stop()) })
 	}
@@ -87,7 +87,7 @@ func TestHealthGathersEveryService(t *testing.T) {
 	if got.status != http.StatusOK || h.Status != "healthy" || h.Timestamp.IsZero() || len(h.Services) != len(want) {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
-	stop, err := lifecycle.Respond(s.bus.NATS, "ingestor", []lifecycle.Check{{Name: "embedder", Probe: func(context.Context) error {
+	stop, err := lifecycle.Respond(t.Context(), s.bus.NATS, "ingestor", []lifecycle.Check{{Name: "embedder", Probe: func(context.Context) error {
 		return fault.Transientf("x", "the quota is used up")
 	}}})
 	must(t, err)
