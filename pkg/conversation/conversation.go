@@ -4,10 +4,15 @@
 package conversation
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
+
+	"github.com/ragbus/ragbus/pkg/fault"
 )
 
 // Status is a chat's state.
@@ -73,6 +78,24 @@ type Answer struct {
 	Timings     Timings         `json:"timings"`
 	Error       *Problem        `json:"error"`
 	CreatedAt   time.Time       `json:"created_at"`
+}
+
+// JSON returns the answer encoded. Its sources are nearly all of it and JSON
+// already: they are copied, not checked.
+func (a Answer) JSON() (json.RawMessage, error) {
+	sources := a.Sources
+	a.Sources = nil
+	rest, err := json.Marshal(a)
+	if err != nil {
+		return nil, fault.As(fault.Permanent, fmt.Errorf("encode the answer of chat %s: %w", a.ID, err))
+	}
+	if sources == nil {
+		return rest, nil
+	}
+	const name, none = `"sources":`, `null`
+	// No string holds this: quotes inside one are escaped.
+	at := bytes.Index(rest, []byte(name+none)) + len(name)
+	return slices.Concat(rest[:at], sources, rest[at+len(none):]), nil
 }
 
 // Citation ties a marker in the answer to a quote in a document.

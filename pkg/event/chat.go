@@ -29,7 +29,7 @@ type ChatAsked struct {
 	Filter      corpus.Filter `json:"filter,omitempty"`
 	// Followup says that the conversation has earlier turns.
 	Followup bool `json:"followup,omitempty"`
-	// Stream asks for delta frames; without it only sources and end are sent.
+	// Stream asks for frames with text and citations as they come.
 	Stream bool `json:"stream,omitempty"`
 	// Background lets the work go on when nobody reads.
 	Background bool      `json:"background,omitempty"`
@@ -37,6 +37,11 @@ type ChatAsked struct {
 	// Signature is the gateway's, over all that says who asks what; see package access.
 	Signature string `json:"signature,omitempty"`
 }
+
+// Whole reports whether the asker waits for the whole answer and nothing else:
+// then the end is the only frame, and has the sources. Who streams, or looks
+// at a question in the background, sees them at once, in a frame of their own.
+func (c ChatAsked) Whole() bool { return !c.Stream && !c.Background }
 
 // Kind implements [Payload].
 func (ChatAsked) Kind() Kind { return KindChatAsked }

@@ -74,13 +74,18 @@ func (w *Writer) Delta(text string) error {
 // Citation sends a checked citation as JSON.
 func (w *Writer) Citation(v any) error { return w.json(Citation, v) }
 
-// End sends the whole answer as JSON and closes it.
+// End sends the whole answer as JSON and closes it. Where nobody streams the
+// answer it is the only frame, and holds the sources too.
 func (w *Writer) End(v any) error { return w.json(End, v) }
 
 // Error sends why there is no answer as JSON and closes it.
 func (w *Writer) Error(v any) error { return w.json(Error, v) }
 
+// json sends v. What is JSON already goes out as it is, unchecked.
 func (w *Writer) json(t Type, v any) error {
+	if data, ok := v.(json.RawMessage); ok {
+		return w.send(t, data)
+	}
 	data, err := json.Marshal(v)
 	if err != nil {
 		return fault.As(fault.Permanent, fmt.Errorf("encode %s frame: %w", t, err))

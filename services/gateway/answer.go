@@ -137,9 +137,20 @@ func (a *answer) next(ctx context.Context) ([]reply.Update, error) {
 
 // unsourced reports whether a frame shows that the one with the sources was
 // lost: whoever retrieved sends them, though none were found, before anybody
-// can write.
+// can write. An answer that is waited for as a whole has them in its end.
 func (a *answer) unsourced(f reply.Frame) bool {
-	return f.Stage == reply.Generate && a.asm.Sources() == nil && f.Type != reply.Sources && f.Type != reply.Error && f.Type != reply.KeepAlive
+	if f.Stage != reply.Generate || a.asm.Sources() != nil {
+		return false
+	}
+	switch f.Type {
+	case reply.Sources, reply.Error, reply.KeepAlive:
+		return false
+	case reply.End:
+		list := member(f.Data, "sources")
+		return len(list) == 0 || list[0] != '['
+	case reply.Delta, reply.Citation, reply.Usage:
+	}
+	return true
 }
 
 func (a *answer) heal(ctx context.Context) error {
@@ -199,13 +210,13 @@ func (a *answer) whole(ctx context.Context, present func() error) ([]byte, error
 }
 
 // object returns the chat object of an end frame, which holds everything but
-// the sources. An answer that failed is an error.
+// the sources when these had a frame of their own. An answer that failed is an error.
 func (a *answer) object(end []byte) ([]byte, error) {
 	var state struct {
 		Status conversation.Status   `json:"status"`
 		Error  *conversation.Problem `json:"error"`
 	}
-	body, ok := withSources(end, passagesOf(a.asm.Sources()), func(key string, value []byte) bool {
+	look := func(key string, value []byte) bool {
 		switch key {
 		case "status":
 			return json.Unmarshal(value, &state.Status) == nil
@@ -213,7 +224,14 @@ func (a *answer) object(end []byte) ([]byte, error) {
 			return json.Unmarshal(value, &state.Error) == nil
 		}
 		return true
-	})
+	}
+	var body []byte
+	var ok bool
+	if sources := a.asm.Sources(); sources != nil {
+		body, ok = withSources(end, passagesOf(sources), look)
+	} else {
+		body, ok = end, members(end, func(key, value []byte) bool { return look(unquoted(key), value) })
+	}
 	if !ok {
 		return nil, fault.Transientf("malformed_answer", "the answer could not be read; ask again").
 			WithCause(errors.New("the end frame is not a JSON object"))
@@ -308,11 +326,7 @@ func jsonOf(stored conversation.Answer) ([]byte, error) {
 	if stored.Status == conversation.Failed {
 		return nil, chatFault(stored.Error)
 	}
-	data, err := json.Marshal(shownAnswer(stored))
-	if err != nil {
-		return nil, fault.As(fault.Permanent, fmt.Errorf("encode the answer: %w", err))
-	}
-	return data, nil
+	return shownAnswer(stored).JSON()
 }
 
 // chatFault is why a chat failed, for its asker. Its class is lost on the
@@ -334,16 +348,24 @@ func passagesOf(data []byte) json.RawMessage {
 	if i >= len(data) || data[i] != '{' {
 		return data
 	}
-	var list json.RawMessage
-	members(data, func(key, value []byte) bool {
-		if string(key) == `"passages"` {
-			list = value
-			return false
-		}
-		return true
-	})
-	return list
+	return member(data, "passages")
 }
+
+// member returns the value of a member of a JSON object, nil when there is none.
+func member(data []byte, name string) json.RawMessage {
+	var found json.RawMessage
+	members(data, func(key, value []byte) bool {
+		if unquoted(key) != name {
+			return true
+		}
+		found = value
+		return false
+	})
+	return found
+}
+
+// unquoted returns a key as [members] gives it without its quotes.
+func unquoted(key []byte) string { return string(bytes.Trim(key, `"`)) }
 
 // withSources returns a JSON object with its member "sources" replaced, or
 // added at the end. The rest is copied, not decoded: it is everything that
@@ -372,7 +394,7 @@ func withSources(end, sources []byte, look func(key string, value []byte) bool) 
 			return true
 		}
 		member(key, value)
-		return look(string(bytes.Trim(key, `"`)), value)
+		return look(unquoted(key), value)
 	})
 	if !placed {
 		member([]byte(`"sources"`), sources)

@@ -50,11 +50,10 @@ func (*memoryChats) Unfinished(context.Context, time.Time, int) ([]conversation.
 	return nil, nil
 }
 
-// instant answers in the publisher: two frames through the broker, no queue.
+// instant answers in the publisher: one frame through the broker, no queue.
 type instant struct {
-	out     reply.Publisher
-	sources json.RawMessage
-	end     json.RawMessage
+	out reply.Publisher
+	end json.RawMessage
 	// before is done with each question first; nil for nothing.
 	before func(context.Context, event.Event) error
 }
@@ -65,15 +64,8 @@ func (p instant) Publish(ctx context.Context, e event.Event) error {
 			return err
 		}
 	}
-	id := e.Data.(event.ChatAsked).ID
-	w, err := reply.NewWriter(p.out, e.ReplyTo, id, reply.Retrieve, 1)
+	w, err := reply.NewWriter(p.out, e.ReplyTo, e.Data.(event.ChatAsked).ID, reply.Generate, 1)
 	if err != nil {
-		return err
-	}
-	if err := w.Sources(p.sources); err != nil {
-		return err
-	}
-	if w, err = reply.NewWriter(p.out, e.ReplyTo, id, reply.Generate, 1); err != nil {
 		return err
 	}
 	return w.End(p.end)
@@ -83,11 +75,11 @@ func (p instant) Publish(ctx context.Context, e event.Event) error {
 func (s *stack) answering(before func(context.Context, event.Event) error) tweak {
 	sources, err := json.Marshal(passages("p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8"))
 	must(s.t, err)
-	end, err := json.Marshal(conversation.Answer{ID: "x", Status: conversation.Completed, Answer: strings.Repeat("word ", 100)})
+	end, err := json.Marshal(conversation.Answer{ID: "x", Status: conversation.Completed, Answer: strings.Repeat("word ", 100), Sources: sources})
 	must(s.t, err)
 	return func(_ *Config, d *Deps) {
 		d.Conversations = &memoryChats{all: map[string]conversation.Turn{}}
-		d.Publisher = instant{out: s.bus.NATS, sources: sources, end: end, before: before}
+		d.Publisher = instant{out: s.bus.NATS, end: end, before: before}
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 }

@@ -193,24 +193,17 @@ func skipSpace(data []byte, i int) int {
 
 // skipValue returns the index after the value that begins at i, or -1.
 func skipValue(data []byte, i int) int {
-	open, inString, start := 0, false, i
-	for ; i < len(data); i++ {
-		switch c := data[i]; {
-		case inString && c == '\\':
-			i++
-			continue
-		case c == '"':
-			inString = !inString
-			if inString || open > 0 {
-				continue
+	open, start := 0, i
+	for i < len(data) {
+		switch c := data[i]; c {
+		case '"':
+			if i = skipString(data, i); i < 0 || open == 0 {
+				return i
 			}
-			return i + 1
-		case inString:
 			continue
-		case c == '{' || c == '[':
+		case '{', '[':
 			open++
-			continue
-		case c == '}' || c == ']' || c == ',' || c == ' ' || c == '\n' || c == '\t' || c == '\r':
+		case '}', ']', ',', ' ', '\n', '\t', '\r':
 			if open == 0 { // the end of a number or a word
 				return orNone(i, start)
 			}
@@ -220,11 +213,31 @@ func skipValue(data []byte, i int) int {
 				}
 			}
 		}
+		i++
 	}
-	if open > 0 || inString {
+	if open > 0 {
 		return -1
 	}
 	return orNone(i, start)
+}
+
+// skipString returns the index after the string that begins at i, or -1.
+// Nearly all of an answer is strings, and most of these have no escapes.
+func skipString(data []byte, i int) int {
+	for i++; ; i++ {
+		end := bytes.IndexByte(data[i:], '"')
+		if end < 0 {
+			return -1
+		}
+		escapes := 0
+		for end > escapes && data[i+end-escapes-1] == '\\' {
+			escapes++
+		}
+		i += end
+		if escapes%2 == 0 {
+			return i + 1
+		}
+	}
 }
 
 func orNone(end, start int) int {

@@ -158,7 +158,7 @@ func stalledConnections(t testing.TB, g *server, n int) []net.Conn {
 	return all
 }
 
-// strike sends one hostile request and returns the status, 0 when the connection was cut.
+// strike sends one hostile request; see [server.strikeWith].
 func (g *server) strike(t testing.TB, random *rand.Rand, h header) int {
 	var wire string
 	credential := "Authorization: " + h["Authorization"] + "\r\n"
@@ -183,6 +183,12 @@ func (g *server) strike(t testing.TB, random *rand.Rand, h header) int {
 	default: // a good one from the description, mutated
 		wire = mutate(random, sampleRequest(t, random, credential))
 	}
+	return g.strikeWith(t, wire)
+}
+
+// strikeWith sends a request and returns the status, 0 when the connection was
+// cut. None may become an error of ours.
+func (g *server) strikeWith(t testing.TB, wire string) int {
 	status := g.send(wire)
 	if status >= http.StatusInternalServerError {
 		t.Errorf("%d for %.300q", status, wire)

@@ -164,6 +164,11 @@ func (r *request) show(a *answer, st *sse, u reply.Update) error {
 		return st.event("restart", restart{Reason: "retried"})
 	case reply.Ended:
 		r.s.readers.answered(a.id())
+		if a.asm.Sources() == nil {
+			if err := st.raw("sources", sourcesEvent(member(u.Data, "sources"))); err != nil {
+				return err
+			}
+		}
 		body, err := a.object(u.Data)
 		if err != nil {
 			return r.sendError(a, st, err)

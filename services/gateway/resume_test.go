@@ -43,6 +43,32 @@ func TestEveryGatewayTellsTheSameFromEveryPlace(t *testing.T) {
 	}
 }
 
+// An answer that was not asked for streaming is streamed from its one frame.
+func TestAWholeAnswerIsStreamedFromEveryPlace(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(complete("All ", "at once."))
+	g, other := s.serve(), s.serve()
+	var a conversation.Answer
+	g.postJSON("/v1/chat", `{"question":"Why?"}`).decode(t, &a)
+	if !strings.Contains(string(a.Sources), "Text of p2") {
+		t.Fatalf("the sources are missing: %s", a.Sources)
+	}
+	all := g.reopen(a.ID, 0).rest()
+	if got := names(all); got != "started,sources,delta,citation,done" || text(t, all) != "All at once." || !strings.Contains(all[1].data, "Text of p2") {
+		t.Fatal(all)
+	}
+	for last := range all {
+		if diff := cmp.Diff(fmt.Sprint(all[last:]), fmt.Sprint(other.reopen(a.ID, last).rest())); diff != "" {
+			t.Errorf("after %d: %s", last, diff)
+		}
+	}
+	over := other.reopen(a.ID, 1000).rest()
+	if got := names(over); got != "restart,sources,delta,citation,done" || !strings.Contains(over[1].data, "Text of p2") {
+		t.Error(over)
+	}
+}
+
 func TestAReaderGoesOnAtAnotherGatewayWhileTheAnswerIsMade(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

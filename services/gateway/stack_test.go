@@ -295,7 +295,7 @@ func passages(ids ...string) []corpus.Passage {
 	return out
 }
 
-// answerOf returns a completed answer, without sources as workers send it.
+// answerOf returns a completed answer, without sources.
 func (w *work) answerOf(text string) conversation.Answer {
 	return conversation.Answer{
 		ID: w.ask.ID, ConversationID: w.ask.ConversationID, Status: conversation.Completed, Answer: text, Grounded: true,
@@ -304,7 +304,8 @@ func (w *work) answerOf(text string) conversation.Answer {
 	}
 }
 
-// finish stores an answer with its sources and sends the end frame.
+// finish stores an answer with its sources and sends the end frame, which has
+// them too where the asker waits for the whole.
 func (w *work) finish(out *reply.Writer, a conversation.Answer, ids ...string) {
 	w.t.Helper()
 	stored := a
@@ -316,16 +317,20 @@ func (w *work) finish(out *reply.Writer, a conversation.Answer, ids ...string) {
 		return // the test is over, and with it whoever asked
 	}
 	must(w.t, err)
-	kept.Sources = nil
+	if !w.ask.Whole() {
+		kept.Sources = nil
+	}
 	must(w.t, out.End(kept))
 }
 
 // complete answers in the ordinary way: sources, the text in pieces, one citation, the end.
 func complete(pieces ...string) script {
 	return func(w *work) {
-		w.sources("p1", "p2")
 		out := w.writer(reply.Generate, 1)
 		a := w.answerOf(strings.Join(pieces, ""))
+		if !w.ask.Whole() {
+			w.sources("p1", "p2")
+		}
 		if w.ask.Stream {
 			for _, p := range pieces {
 				must(w.t, out.Delta(p))

@@ -85,7 +85,7 @@ func (s *Service) close(ctx context.Context, d delivery, speaker *speaker, a con
 	if a.Status == conversation.Failed && a.Error != nil {
 		err = speaker.fail(*a.Error)
 	} else {
-		err = speaker.end(a, asSaid)
+		err = speaker.end(endOf(&d.Data.Asked, a), asSaid)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("end the answer: %w", err)
@@ -213,7 +213,6 @@ func (s *Service) bury(ctx context.Context, d delivery, b worker.Burial) ([]even
 	a.Error = &problem
 	stored, err := s.finish(ctx, d, a)
 	attempt := 2 * max(d.Attempt, b.Attempts)
-	asked := &d.Data.Asked
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return nil, s.abort(d, attempt, problemOf(err))
@@ -222,7 +221,7 @@ func (s *Service) bury(ctx context.Context, d delivery, b worker.Burial) ([]even
 	case stored.Status == conversation.Failed:
 		err = s.abort(d, attempt, problem)
 	default:
-		err = s.resend(d, attempt+1, asked.Stream, stored)
+		err = s.resend(d, attempt+1, stored)
 	}
 	if err != nil {
 		return nil, err
@@ -243,15 +242,25 @@ func (s *Service) abort(d delivery, attempt int, problem conversation.Problem) e
 	return nil
 }
 
-func (s *Service) resend(d delivery, attempt int, stream bool, a conversation.Answer) error {
-	speaker, err := newSpeaker(s.pace, (attempt+1)/2, stream, func(attempt int) (*reply.Writer, error) {
-		return reply.NewWriter(s.frames, d.Event.ReplyTo, d.Data.Asked.ID, reply.Generate, attempt)
+func (s *Service) resend(d delivery, attempt int, a conversation.Answer) error {
+	asked := &d.Data.Asked
+	speaker, err := newSpeaker(s.pace, (attempt+1)/2, asked.Stream, func(attempt int) (*reply.Writer, error) {
+		return reply.NewWriter(s.frames, d.Event.ReplyTo, asked.ID, reply.Generate, attempt)
 	})
 	if err != nil {
 		return err
 	}
 	defer speaker.close()
-	return speaker.end(a, false)
+	return speaker.end(endOf(asked, a), false)
+}
+
+// endOf returns the answer as its end tells it: without the sources where
+// these were told before.
+func endOf(asked *event.ChatAsked, a conversation.Answer) conversation.Answer {
+	if !asked.Whole() {
+		a.Sources = nil
+	}
+	return a
 }
 
 func problemOf(err error) conversation.Problem {

@@ -21,7 +21,7 @@ func TestWithoutStreamOnlyTheEndIsSent(t *testing.T) {
 		e := b.retrieved(t, name, func(r *event.ChatRetrieved) { r.Asked.Stream = false })
 		reader := b.listen(t, name)
 		try(t, s, e, 1)
-		if got := reader.wait(t); len(got.Deltas) != 0 || got.Citations != 0 || got.Restarts != 0 || got.Answer.Answer == "" {
+		if got := reader.wait(t); len(got.Deltas) != 0 || got.Citations != 0 || got.Restarts != 0 || got.Answer.Answer == "" || !strings.Contains(string(got.Answer.Sources), "d2.v.4") {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}

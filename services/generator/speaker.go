@@ -171,8 +171,11 @@ func (s *speaker) end(a conversation.Answer, asSaid bool) error {
 	if s.failed != nil {
 		return s.failed
 	}
-	a.Sources = nil
-	if err := s.w.End(a); err != nil {
+	data, err := a.JSON()
+	if err != nil {
+		return err //nolint:wrapcheck // says what is wrong
+	}
+	if err := s.w.End(data); err != nil {
 		return err //nolint:wrapcheck // says what is wrong
 	}
 	return nil

@@ -185,8 +185,10 @@ func (s *Service) asked(ctx context.Context, d worker.Delivery[event.ChatAsked])
 	if err != nil {
 		return nil, err
 	}
-	if err := w.Sources(passages.JSON()); err != nil {
-		return nil, err
+	if !asked.Whole() {
+		if err := w.Sources(passages.JSON()); err != nil {
+			return nil, err
+		}
 	}
 	return []event.Event{s.deps.Signer.Sign(d.Follow(event.ChatRetrieved{
 		Asked: asked, SearchQuery: query, Passages: passages, Relevant: found.Relevant, History: history, Degraded: found.Degraded,

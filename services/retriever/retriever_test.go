@@ -132,7 +132,8 @@ func (s *stack) search(t *testing.T, q event.Search) event.SearchResult {
 	}
 }
 
-// ask publishes a question and returns what the retriever made of it.
+// ask publishes a question and returns what the retriever made of it: the
+// event that follows, and the first frame, which for a question without Stream is a generator's.
 func (s *stack) ask(t *testing.T, asked event.ChatAsked) (event.ChatRetrieved, reply.Frame) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
@@ -142,8 +143,6 @@ func (s *stack) ask(t *testing.T, asked event.ChatAsked) (event.ChatRetrieved, r
 	e := event.New(corpus.DefaultTenant, time.Now(), asked)
 	e.ReplyTo, e.Deadline = s.hub.Subject(asked.ID), time.Now().Add(bound)
 	check(t, s.broker.Publisher.Publish(ctx, e))
-	frame, err := inbox.Next(ctx)
-	check(t, err)
 	c, err := s.broker.JS.Consumer(ctx, broker.StreamChat, broker.ConsumerGenerator)
 	check(t, err)
 	m, err := c.Next(jetstream.FetchMaxWait(bound))
@@ -158,11 +157,18 @@ func (s *stack) ask(t *testing.T, asked event.ChatAsked) (event.ChatRetrieved, r
 	if !ok {
 		t.Fatalf("a %T follows", got.Data)
 	}
+	if !asked.Stream {
+		w, err := reply.NewWriter(s.broker.NATS, e.ReplyTo, asked.ID, reply.Generate, 1)
+		check(t, err)
+		check(t, w.End(json.RawMessage("{}")))
+	}
+	frame, err := inbox.Next(ctx)
+	check(t, err)
 	return retrieved, frame
 }
 
 func asking(id, text string) event.ChatAsked {
-	return event.ChatAsked{ID: id, ConversationID: "c", Owner: "me", Question: text, AskedAt: time.Now()}
+	return event.ChatAsked{ID: id, ConversationID: "c", Owner: "me", Question: text, Stream: true, AskedAt: time.Now()}
 }
 
 func TestAQuestionGetsItsPassages(t *testing.T) {
@@ -182,6 +188,19 @@ func TestAQuestionGetsItsPassages(t *testing.T) {
 	check(t, json.Unmarshal(frame.Data, &framed))
 	if len(framed) != len(retrieved.Passages.List()) || framed[0].ID != p.ID {
 		t.Errorf("the frame has %d passages, the event %d", len(framed), len(retrieved.Passages.List()))
+	}
+}
+
+// Whoever waits for the whole answer gets its sources from the generator, with it.
+func TestWithoutStreamNoFrameIsSent(t *testing.T) {
+	t.Parallel()
+	s := start(t, scriptembed.Config{})
+	s.put(t, "default", "salmon", nil, "The salmon climbs rivers to spawn.")
+	asked := asking("whole", "What does the salmon climb?")
+	asked.Stream = false
+	retrieved, frame := s.ask(t, asked)
+	if frame.Stage != reply.Generate || len(retrieved.Passages.List()) != 1 {
+		t.Errorf("the first frame is %s of %s; %d passages", frame.Type, frame.Stage, len(retrieved.Passages.List()))
 	}
 }
 
