@@ -73,7 +73,8 @@ func classifyPostgres(state string, err error) error {
 		return fault.Permanentf("database_forbidden", "the role of RAGBUS_DATABASE_URL may not do this in the database").WithCause(err)
 	case "53100": // disk_full
 		return full(err)
-	case "57P01", "57P02", "57P03", "57P05": // admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout
+	case "57P01", "57P02", "57P03", "57P05", // admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout
+		"25P03", "25P04": // idle_in_transaction_session_timeout, transaction_timeout
 		return unreachable(err)
 	}
 	switch state[:min(2, len(state))] {

@@ -302,3 +302,51 @@ func TestAServerThatFallsSilentIsNotWaitedFor(t *testing.T) {
 		t.Errorf("%d rows are there", n)
 	}
 }
+
+// A process that was stopped for a while in the middle of a transaction, by the
+// system or by an operator, finds that the server did not wait for it. Nothing
+// was done, so whoever asks again loses nothing.
+func TestATransactionThatTheServerGaveUpMayBeTriedAgain(t *testing.T) {
+	t.Parallel()
+	db := openWith(t, sqldb.Config{URL: postgres.Database(t)})
+	migrateItems(t, db)
+	giveUp := func(ctx context.Context, tx *sqldb.Tx) error {
+		if err := insert("x", 1)(ctx, tx); err != nil {
+			return err
+		}
+		var pid int
+		if _, err := tx.One(ctx, "select pg_backend_pid()", nil, &pid); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "select set_config('idle_in_transaction_session_timeout', '20', true)"); err != nil {
+			return err
+		}
+		for n := 1; n > 0; { // until the server has ended it
+			err := db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+				_, err := tx.One(ctx, "select count(*) from pg_stat_activity where pid = $1", []any{pid}, &n)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for name, after := range map[string]sqldb.Func{
+		"the next statement": insert("y", 1),
+		"the commit":         func(context.Context, *sqldb.Tx) error { return nil },
+	} {
+		err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			if err := giveUp(ctx, tx); err != nil {
+				return fmt.Errorf("before: %w", err)
+			}
+			return after(ctx, tx)
+		})
+		if code, _ := fault.Public(err); !fault.Is(err, fault.Transient) || code != "database_unreachable" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := count(t, db); n != 0 {
+		t.Errorf("%d rows are there", n)
+	}
+}

@@ -247,6 +247,17 @@ func (l *Tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Lines returns the lines that hold a word, oldest first.
+func (l *Tail) Lines(word string) []string {
+	var found []string
+	for line := range strings.Lines(l.String()) {
+		if strings.Contains(line, word) {
+			found = append(found, strings.TrimSpace(line))
+		}
+	}
+	return found
+}
+
 func (l *Tail) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

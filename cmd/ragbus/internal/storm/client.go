@@ -151,9 +151,14 @@ func (c *client) sane(what string, status int, body []byte) {
 	var p struct {
 		Code   string `json:"code"`
 		Detail string `json:"detail"`
+		ID     string `json:"request_id"`
 	}
 	if json.Unmarshal(body, &p) != nil || p.Code == "" || p.Code == "internal" || p.Detail == "" {
-		c.found.violatef(1, nil, "%s is answered %d without a reason: %.400s", what, status, body)
+		said := []string{"nothing, without a request id"}
+		if p.ID != "" {
+			said = c.shape.said(p.ID)
+		}
+		c.found.violatef(1, nil, "%s is answered %d without a reason: %.400s\n  the logs say: %s", what, status, body, strings.Join(said, "\n  "))
 	}
 	c.found.count(fmt.Sprintf("refused: %d %s", status, p.Code))
 }

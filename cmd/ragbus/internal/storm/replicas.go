@@ -301,6 +301,16 @@ func (r *replicas) complaints() []string {
 	return slices.Compact(out)
 }
 
+func (r *replicas) said(word string) []string {
+	var lines []string
+	for _, u := range r.units {
+		if u.Child != nil {
+			lines = append(lines, u.Log.Lines(word)...)
+		}
+	}
+	return lines
+}
+
 func (r *replicas) injected() map[string]bool { return r.bus.injected() }
 
 func (r *replicas) stop() {

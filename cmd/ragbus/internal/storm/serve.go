@@ -66,6 +66,8 @@ func (s *serve) start(ctx context.Context) error {
 
 func (s *serve) tenants() []keys { return s.keys }
 
+func (s *serve) said(word string) []string { return s.child.Log.Lines(word) }
+
 func (s *serve) among() int { return s.cfg.Tenants }
 
 func (s *serve) gateways() []string { return []string{strings.TrimSuffix(s.child.Probe, "/readyz")} }

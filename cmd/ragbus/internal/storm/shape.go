@@ -29,6 +29,8 @@ type shape interface {
 	// injected returns the bodies of undecodable messages that were sent; false
 	// for one that may not have arrived.
 	injected() map[string]bool
+	// said returns the lines with a word in the latest logs of what answers requests.
+	said(word string) []string
 	// complaints returns what parts say of processes that did what they must not.
 	complaints() []string
 	// stop ends everything.
