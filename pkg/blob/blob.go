@@ -74,8 +74,8 @@ const partSize = 5 << 20
 // Put writes what r yields, in one pass with little memory, and returns its
 // size and digest. A blob is there whole or not at all: a body beyond
 // MaxBytes (an Invalid fault "body_too_large"), an error of r, which is
-// returned as it is, or the end of ctx leave nothing. Writing a key again
-// replaces it in one step.
+// returned as it is, or the end of ctx (a Transient fault, of its cause) leave
+// nothing. Writing a key again replaces it in one step.
 //
 // When Put returns, a loss of power does not lose the blob: gocloud renames
 // without syncing, so a file store syncs the file before and the directories
@@ -86,6 +86,9 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader, opts PutOption
 	}
 	info, err := s.put(ctx, toStored(key), r, opts)
 	if err != nil {
+		if errors.Is(err, ctx.Err()) { // whether the body was stopped by it, or the driver
+			err = fault.As(fault.Transient, context.Cause(ctx))
+		}
 		return Info{}, fmt.Errorf("put blob: %w", err)
 	}
 	return info, nil

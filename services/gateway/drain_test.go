@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"io"
 	"net/http"
 	"slices"
 	"testing"
@@ -59,5 +60,31 @@ func TestAStopEndsWhatOutlastsTheGrace(t *testing.T) {
 	if p.ChatID == "" {
 		t.Fatal("the asker cannot find the chat again")
 	}
+	g.stop()
+}
+
+// endless is a body that goes on until it is closed.
+type endless struct{ closed chan struct{} }
+
+func (e endless) Read(p []byte) (int, error) {
+	select {
+	case <-e.closed:
+		return 0, io.EOF
+	case <-time.After(time.Millisecond):
+		return copy(p, "and on "), nil
+	}
+}
+
+func TestAStopEndsAnUploadThatOutlastsTheGrace(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	g := s.serve(func(c *Config, _ *Deps) { c.ShutdownGrace = 300 * time.Millisecond })
+	body := endless{closed: make(chan struct{})}
+	defer close(body.closed)
+	waiting := make(chan answered, 1)
+	go func() { waiting <- g.do(http.MethodPost, "/v1/documents", body, header{"Content-Type": "text/plain"}) }()
+	eventually(t, "the upload runs", func() bool { return g.svc.uploads.inUse() == 1 })
+	g.cancel()
+	(<-waiting).problem(t, http.StatusServiceUnavailable, "stopping")
 	g.stop()
 }

@@ -124,6 +124,9 @@ func (r *request) next() (err error) {
 
 // fail answers with a problem and logs the cause that the problem hides.
 func (r *request) fail(err error) {
+	if cause := context.Cause(r.ctx); errors.Is(cause, errStopping) && errors.Is(err, context.Canceled) {
+		err = cause
+	}
 	p := problemOf(err, r.id)
 	challenge(&r.c.Response().Header, err, r.c.Get(fiber.HeaderAuthorization) != "")
 	level := slog.LevelDebug

@@ -211,12 +211,13 @@ func cases() map[string]func(*testing.T, *blob.Store) {
 		"a put that is cancelled leaves nothing": func(t *testing.T, s *blob.Store) {
 			k := key(t, "d", "u")
 			for _, n := range []int{0, 1, 5} {
-				ctx, cancel := context.WithCancel(t.Context())
-				body := &cancelling{after: n, cancel: cancel}
-				if _, err := s.Put(ctx, k, body, blob.PutOptions{}); !errors.Is(err, context.Canceled) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				why := errors.New("nobody wants it any more")
+				body := &cancelling{after: n, cancel: func() { cancel(why) }}
+				if _, err := s.Put(ctx, k, body, blob.PutOptions{}); !errors.Is(err, why) || !fault.Is(err, fault.Transient) {
 					t.Errorf("got %v", err)
 				}
-				cancel()
+				cancel(nil)
 				wantMissing(t, s, k)
 			}
 			wantKeys(t, s, prefix(t, "d"))
