@@ -101,14 +101,7 @@ func (a *Access) gateway() {
 	a.publishes("questions", event.KindChatAsked)
 	a.publishes("documents", event.KindDocumentUploaded, event.KindDocumentDeleted, event.KindDocumentChanged)
 	a.publishes("work given up that is tried again", event.KindChatRetrieved, event.KindChunksReady)
-	const letters = "dead letters, shown, tried again and removed"
-	a.Publish = append(a.Publish,
-		Grant{jsAPI + "CONSUMER.CREATE." + StreamDead + ".>", letters},
-		Grant{jsAPI + "CONSUMER.MSG.NEXT." + StreamDead + ".*", letters},
-		Grant{jsAPI + "CONSUMER.DELETE." + StreamDead + ".*", letters},
-		Grant{jsAPI + "STREAM.MSG.GET." + StreamDead, letters},
-		Grant{jsAPI + "STREAM.MSG.DELETE." + StreamDead, letters},
-	)
+	a.letters("dead letters, shown, tried again and removed")
 	const frames = "answers read again"
 	a.Publish = append(a.Publish,
 		Grant{event.SearchFilter, "searches"},
@@ -182,6 +175,28 @@ func (a *Access) publishes(why string, kinds ...event.Kind) {
 	for _, k := range kinds {
 		a.Publish = append(a.Publish, Grant{event.SubjectFilter(k), why})
 	}
+}
+
+// letters adds what reads and removes dead letters.
+func (a *Access) letters(why string) {
+	a.Publish = append(a.Publish,
+		Grant{jsAPI + "CONSUMER.CREATE." + StreamDead + ".>", why},
+		Grant{jsAPI + "CONSUMER.MSG.NEXT." + StreamDead + ".*", why},
+		Grant{jsAPI + "CONSUMER.DELETE." + StreamDead + ".*", why},
+		Grant{jsAPI + "STREAM.MSG.GET." + StreamDead, why},
+		Grant{jsAPI + "STREAM.MSG.DELETE." + StreamDead, why},
+	)
+}
+
+// WithComparison adds what comparing all stores needs beside, and mending them.
+func (a Access) WithComparison() Access {
+	const queue = "queued work, compared with the record"
+	a.Publish = append(slices.Clone(a.Publish),
+		Grant{jsAPI + "STREAM.MSG.GET." + StreamIngest, queue},
+		Grant{jsAPI + "STREAM.MSG.DELETE." + StreamIngest, queue},
+	)
+	a.letters("dead letters, compared with the record")
+	return a
 }
 
 // WithTopology adds what [Ensure] needs.

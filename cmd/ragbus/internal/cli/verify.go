@@ -1,18 +1,10 @@
 package cli
 
 import (
-	"fmt"
 	"io"
-	"maps"
-	"slices"
 
 	"github.com/spf13/cobra"
-
-	"github.com/ragbus/ragbus/pkg/reconcile"
 )
-
-// shownDifferences is how many differences are told one by one to people.
-const shownDifferences = 100
 
 func (a *app) verifyCommand(o Operator) *cobra.Command {
 	var repair bool
@@ -32,7 +24,7 @@ The exit code is 0 when nothing differs, or everything was mended, and 1 otherwi
 			if err != nil {
 				return err
 			}
-			if err := a.print(report, func(w io.Writer) { printReport(w, report, repair) }); err != nil {
+			if err := a.print(report, func(w io.Writer) { report.WriteText(w, repair) }); err != nil {
 				return err
 			}
 			if !report.Mended() {
@@ -43,44 +35,4 @@ The exit code is 0 when nothing differs, or everything was mended, and 1 otherwi
 	}
 	c.Flags().BoolVar(&repair, "repair", false, "mend what differs")
 	return c
-}
-
-func printReport(w io.Writer, r reconcile.Report, repair bool) {
-	fmt.Fprintf(w, "compared %d documents, %d points, %d uploads, %d queued messages, %d dead letters\n", r.Documents, r.Points, r.Blobs, r.Messages, r.Letters)
-	for _, note := range r.Notes {
-		fmt.Fprintln(w, "note:", note)
-	}
-	if len(r.Differences) == 0 {
-		fmt.Fprintln(w, "nothing differs")
-		return
-	}
-	found, mended := map[reconcile.Kind]int{}, map[reconcile.Kind]int{}
-	for _, d := range r.Differences {
-		found[d.Kind]++
-		if d.Mended {
-			mended[d.Kind]++
-		}
-	}
-	fmt.Fprintf(w, "\n%-18s %5s %7s\n", "difference", "found", "mended")
-	for _, kind := range slices.Sorted(maps.Keys(found)) {
-		fmt.Fprintf(w, "%-18s %5d %7d\n", kind.Words(), found[kind], mended[kind])
-	}
-	fmt.Fprintln(w)
-	for i, d := range r.Differences {
-		if i == shownDifferences {
-			fmt.Fprintf(w, "… and %d more; --json lists all\n", len(r.Differences)-i)
-			break
-		}
-		line := fmt.Sprintf("%s %s: %s: %s", d.Tenant, d.Document, d.Kind.Words(), d.What)
-		if d.Document == "" {
-			line = fmt.Sprintf("%s: %s: %s", d.Tenant, d.Kind.Words(), d.What)
-		}
-		if d.Done != "" {
-			line += " → " + d.Done
-		}
-		fmt.Fprintln(w, line)
-	}
-	if !repair {
-		fmt.Fprintln(w, "\n`ragbus verify --repair` mends what can be mended.")
-	}
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,19 +13,10 @@ import (
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/blob/natsblob"
 	"github.com/ragbus/ragbus/pkg/broker"
-	"github.com/ragbus/ragbus/pkg/deadletter"
 	"github.com/ragbus/ragbus/pkg/lifecycle"
 	"github.com/ragbus/ragbus/pkg/reconcile"
 	"github.com/ragbus/ragbus/pkg/sqldb"
-)
-
-const (
-	// settling is how long after its last change a document is left alone:
-	// longer than an ingestor's steps between the record and the index take.
-	settling = time.Minute
-	// stuckLeases is after how many leases a document counts as stuck: the
-	// sweeper has then given its work out again, and in vain.
-	stuckLeases = 3
+	"github.com/ragbus/ragbus/services/ingestor"
 )
 
 // Verify compares the record with the blob store, the index and the ingestion
@@ -46,18 +36,9 @@ func (o Operator) Verify(ctx context.Context, repair bool) (_ reconcile.Report, 
 	if err := awaitIndex(ctx, st); err != nil {
 		return reconcile.Report{}, err
 	}
-	queue, err := st.conn.JetStream().Stream(ctx, broker.StreamIngest)
-	if err != nil {
-		return reconcile.Report{}, fmt.Errorf("RAGBUS_NATS_URL: find the ingestion queue: %w", err)
-	}
-	worker := cfg.Ingestor.WithDefaults()
-	checker := reconcile.New(reconcile.Config{
-		Repair: repair, Settling: cmp.Or(o.Settling, settling), Stuck: stuckLeases * worker.Lease, Grace: worker.OrphanGrace,
-	}, reconcile.Parts{
-		Record: st.catalog, Blobs: st.blobs, Index: st.index, Publish: broker.NewPublisher(st.conn.JetStream()).Publish,
-		Letters: deadletter.NewStore(st.conn.JetStream()), Log: log,
-	})
-	report, err := checker.All(ctx, queue)
+	report, err := ingestor.Compare(ctx, cfg.Ingestor, ingestor.Deps{
+		Log: log, JetStream: st.conn.JetStream(), Record: st.catalog, Blobs: st.blobs, Index: st.index,
+	}, ingestor.Comparison{Repair: repair, Settling: o.Settling})
 	if note != "" {
 		report.Notes = append(report.Notes, note)
 	}
@@ -93,7 +74,7 @@ func (s *Server) openToCompare(ctx context.Context) (st *stores, note string, er
 		return nil, "", err
 	}
 	if cloud(s.cfg.Blobs.URL.Reveal()) {
-		note = "bytes were not compared: this program has no client for the object stores of clouds; the ingestors' sweep compares them"
+		note = "bytes were not compared: this program has no client for the object stores of clouds; `ingestor verify` has, with the same settings"
 	} else if st.blobs, err = backing.OpenBlobs(ctx, host, s.cfg.Blobs, directory, natsblob.Opener(st.conn.JetStream())); err != nil {
 		return nil, "", err
 	}

@@ -39,10 +39,25 @@ func main() {
 	if ingestor.IsExtractionChild() {
 		os.Exit(ingestor.ExtractionChild(os.Stdin, os.Stdout))
 	}
+	if len(os.Args) > 1 {
+		os.Exit(process.Main(func(ctx context.Context, env process.Environment) error { return verify(ctx, env, os.Args[1:], os.Stdout) }))
+	}
 	os.Exit(process.Main(run))
 }
 
-func run(ctx context.Context, env process.Environment) (err error) {
+func run(ctx context.Context, env process.Environment) error {
+	return with(ctx, env, func(cfg settings, p *process.Process, deps ingestor.Deps) error {
+		service, err := ingestor.New(cfg.Ingestor, deps)
+		if err != nil {
+			return err
+		}
+		p.Host().OnProbe(lifecycle.Check{Name: "worker", Probe: service.Ready})
+		return p.Work(ctx, cfg.Probes, service.Run)
+	})
+}
+
+// with opens what an ingestor works with, and closes it when do returns.
+func with(ctx context.Context, env process.Environment, do func(settings, *process.Process, ingestor.Deps) error) (err error) {
 	cfg, err := process.Settings[settings](env.Vars)
 	if err != nil {
 		return err
@@ -68,13 +83,8 @@ func run(ctx context.Context, env process.Environment) (err error) {
 	if err != nil {
 		return err
 	}
-	service, err := ingestor.New(cfg.Ingestor, ingestor.Deps{
+	return do(cfg, p, ingestor.Deps{
 		Log: p.Log, JetStream: p.Broker.JetStream(), Catalog: records.Catalog, Vectors: records.Catalog, Record: records.Catalog, Blobs: blobs, Index: points,
 		Embedder: vectors, Observer: p.Observer, Tracer: p.Tracer, Publisher: p.Publisher,
 	})
-	if err != nil {
-		return err
-	}
-	p.Host().OnProbe(lifecycle.Check{Name: "worker", Probe: service.Ready})
-	return p.Work(ctx, cfg.Probes, service.Run)
 }
