@@ -40,7 +40,9 @@ func main() {
 		os.Exit(ingestor.ExtractionChild(os.Stdin, os.Stdout))
 	}
 	if len(os.Args) > 1 {
-		os.Exit(process.Main(func(ctx context.Context, env process.Environment) error { return verify(ctx, env, os.Args[1:], os.Stdout) }))
+		os.Exit(process.Main(func(ctx context.Context, env process.Environment) error {
+			return verify(ctx, env, os.Args[1:], os.Stdout)
+		}))
 	}
 	os.Exit(process.Main(run))
 }
