@@ -69,6 +69,36 @@ func TestAWholeAnswerIsStreamedFromEveryPlace(t *testing.T) {
 	}
 }
 
+// An answer that was stored by somebody else, as a cancellation does, ends the
+// stream as it is stored, whatever sources were told before.
+func TestAnEndHasTheSourcesThatAreStored(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(func(w *work) {
+		w.sources("p1", "p2")
+		stored := w.answerOf("")
+		stored.Status, stored.Grounded, stored.Citations, stored.Sources = conversation.Cancelled, false, []conversation.Citation{}, json.RawMessage("[]")
+		kept, err := w.s.chats.Finish(w.ctx, conversation.Caller{Tenant: w.event.Tenant, Owner: w.ask.Owner}, stored)
+		must(w.t, err)
+		out := w.writer(reply.Generate, 1)
+		must(w.t, out.Sources(kept.Sources))
+		kept.Sources = nil
+		must(w.t, out.End(kept))
+	})
+	g := s.serve()
+	events := g.askStreaming(nil).rest()
+	last := events[len(events)-1]
+	if got := names(events); got != "started,sources,sources,done" {
+		t.Error(got)
+	}
+	var told, stored map[string]any
+	must(t, json.Unmarshal([]byte(last.data), &told))
+	g.get("/v1/chat/"+startedID(t, events[0])).decode(t, &stored)
+	if diff := cmp.Diff(stored, told); diff != "" {
+		t.Errorf("-stored +told:\n%s", diff)
+	}
+}
+
 func TestAReaderGoesOnAtAnotherGatewayWhileTheAnswerIsMade(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

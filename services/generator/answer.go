@@ -1,8 +1,10 @@
 package generator
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -85,7 +87,7 @@ func (s *Service) close(ctx context.Context, d delivery, speaker *speaker, a con
 	if a.Status == conversation.Failed && a.Error != nil {
 		err = speaker.fail(*a.Error)
 	} else {
-		err = speaker.end(endOf(&d.Data.Asked, a), asSaid)
+		err = tell(speaker, d, a, asSaid)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("end the answer: %w", err)
@@ -251,16 +253,24 @@ func (s *Service) resend(d delivery, attempt int, a conversation.Answer) error {
 		return err
 	}
 	defer speaker.close()
-	return speaker.end(endOf(asked, a), false)
+	return tell(speaker, d, a, false)
 }
 
-// endOf returns the answer as its end tells it: without the sources where
-// these were told before.
-func endOf(asked *event.ChatAsked, a conversation.Answer) conversation.Answer {
-	if !asked.Whole() {
-		a.Sources = nil
+// tell ends an answer, with its sources or, where the reader has these
+// already, without. An answer that somebody else stored may have others.
+func tell(speaker *speaker, d delivery, a conversation.Answer, asSaid bool) error {
+	if d.Data.Asked.Whole() {
+		return speaker.end(a, nil, asSaid)
 	}
-	return a
+	others := a.Sources
+	if len(others) == 0 {
+		others = json.RawMessage("[]")
+	}
+	if bytes.Equal(others, d.Data.Passages.JSON()) {
+		others = nil
+	}
+	a.Sources = nil
+	return speaker.end(a, others, asSaid)
 }
 
 func problemOf(err error) conversation.Problem {

@@ -111,6 +111,7 @@ func (b *bench) retrieved(t testing.TB, id string, change func(*event.ChatRetrie
 type told struct {
 	Deltas    []string
 	Text      string // since the last restart
+	Sources   string // other than those of the retriever
 	Citations int
 	Restarts  int
 	Ends      int
@@ -178,6 +179,7 @@ func (f *fold) take(t testing.TB, frame reply.Frame) {
 		case reply.Lost:
 			t.Errorf("frames were lost before %+v", frame)
 		case reply.Sourced:
+			f.told.Sources = string(u.Data)
 		}
 	}
 }

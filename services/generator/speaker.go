@@ -2,6 +2,7 @@ package generator
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -148,10 +149,10 @@ func (s *speaker) firstSaid() time.Time {
 	return s.first
 }
 
-// end sends what is left of a finished answer and closes it. text is what
-// the reader must have in the end: when something else was sent, or a
-// frame was lost, the reader starts over.
-func (s *speaker) end(a conversation.Answer, asSaid bool) error {
+// end sends what is left of a finished answer and closes it. When something
+// else than its text was sent, or a frame was lost, the reader starts over.
+// Sources replace those that the reader was told; nil leaves them.
+func (s *speaker) end(a conversation.Answer, sources json.RawMessage, asSaid bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flush(time.Now())
@@ -159,6 +160,9 @@ func (s *speaker) end(a conversation.Answer, asSaid bool) error {
 		if err := s.again(); err != nil {
 			return err
 		}
+	}
+	if sources != nil {
+		s.note(s.w.Sources(sources))
 	}
 	if s.stream {
 		if !asSaid || !s.said {
