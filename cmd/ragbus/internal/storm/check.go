@@ -144,8 +144,12 @@ func (s *storm) checkPaid(a *asked) {
 	}
 	from, to := a.from.Add(-5*time.Second), healthy[len(healthy)-1]
 	hits := s.journal.between(from, to, broker.AccessGenerator, broker.AccessRetriever, hitBroker, hitDatabase, hitModel, hitDuplicates, hitEverything)
-	if len(healthy) > 1+len(hits) {
-		s.found.violatef(4, a.history, "the model was paid %d times for %s, which %d faults can have hit", len(healthy), a, len(hits))
+	strokes := 0
+	for _, h := range hits {
+		strokes += h.strokes
+	}
+	if len(healthy) > 1+strokes {
+		s.found.violatef(4, a.history, "the model was paid %d times for %s, which faults can have hit %d times", len(healthy), a, strokes)
 	}
 }
 

@@ -78,14 +78,18 @@ func (s *serve) faults() []fault {
 	for i := range out {
 		out[i].hits = everything
 	}
-	out = append(out, fault{kind: "SIGKILL ragbus serve while it starts", target: s.child.Name, weight: 8, hits: everything, run: s.killWhileStarting})
+	out = append(out, fault{kind: "SIGKILL ragbus serve while it starts", target: s.child.Name, weight: 8, hits: everything, strokes: 1 + killsWhileStarting, run: s.killWhileStarting})
 	out = append(out, s.bus.faults()...)
 	return append(out, s.models.faults()...)
 }
 
-// killWhileStarting kills the process, and again some times before it is ready.
+// killsWhileStarting is how often a process that starts is killed at most.
+const killsWhileStarting = 3
+
+// killWhileStarting kills the process, and again some times before it is
+// ready, or a moment after: then it has begun to work.
 func (s *serve) killWhileStarting(ctx context.Context, rnd *rand.Rand) error {
-	times := 1 + rnd.IntN(3)
+	times := 1 + rnd.IntN(killsWhileStarting)
 	var after []time.Duration
 	for range times {
 		after = append(after, time.Duration(rnd.IntN(400))*time.Millisecond)

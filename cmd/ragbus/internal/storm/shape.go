@@ -43,9 +43,11 @@ type fault struct {
 	kind   string
 	target string
 	weight int
-	// hits are the parts whose work it can disturb.
-	hits []string
-	run  func(ctx context.Context, rnd *rand.Rand) error
+	// hits are the parts whose work it can disturb, strokes how often it does
+	// so at most; 0 means once.
+	hits    []string
+	strokes int
+	run     func(ctx context.Context, rnd *rand.Rand) error
 }
 
 // keys are those of one tenant's callers, "" where nobody needs one.

@@ -267,7 +267,7 @@ func (s *storm) disturb(ctx context.Context) {
 			continue
 		}
 		running.Go(func() {
-			w := s.journal.open(f.kind+" ("+f.target+")", f.kind, f.hits)
+			w := s.journal.open(f)
 			// What was begun is ended, also when the storm is over.
 			if err := f.run(context.WithoutCancel(ctx), own); err != nil {
 				s.found.violatef(6, nil, "the fault %s of %s did not end: %v", f.kind, f.target, err)

@@ -114,7 +114,7 @@ func TestDifference(t *testing.T) {
 func TestJournal(t *testing.T) {
 	t.Parallel()
 	j := newJournal()
-	w := j.open("kill (generator 1)", "kill", []string{"generator"})
+	w := j.open(fault{kind: "SIGKILL generator", target: "generator 1", hits: []string{"generator"}})
 	from := time.Now()
 	j.close(w)
 	if n := len(j.between(from.Add(-time.Minute), from.Add(time.Minute), "generator")); n != 1 {

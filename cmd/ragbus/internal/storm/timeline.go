@@ -38,6 +38,7 @@ type window struct {
 	name string
 	// hits are the parts that it can have disturbed.
 	hits       []string
+	strokes    int
 	begin, end time.Time
 }
 
@@ -51,12 +52,12 @@ type journal struct {
 
 func newJournal() *journal { return &journal{began: time.Now(), counts: map[string]int{}} }
 
-func (j *journal) open(name, kind string, hits []string) *window {
+func (j *journal) open(f fault) *window {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	w := &window{name: name, hits: hits, begin: time.Now()}
+	w := &window{name: f.kind + " (" + f.target + ")", hits: f.hits, strokes: max(f.strokes, 1), begin: time.Now()}
 	j.windows = append(j.windows, w)
-	j.counts[kind]++
+	j.counts[f.kind]++
 	return w
 }
 
