@@ -47,6 +47,8 @@ func (s *serve) start(ctx context.Context) error {
 			"RAGBUS_DATA_DIR", s.data, "RAGBUS_HTTP_ADDR", at, "RAGBUS_NATS_LISTEN", bus, "RAGBUS_LOG_LEVEL", "warn", "RAGBUS_LOG_FORMAT", "text",
 			"RAGBUS_CHAT_STORAGE", "file", "RAGBUS_ACK_WAIT", "2s", "RAGBUS_INGEST_LEASE", "5s", "RAGBUS_SWEEP_INTERVAL", "1s", "RAGBUS_PULL_WAIT", "1s",
 			"RAGBUS_EMBEDDER", "openai", "RAGBUS_OPENAI_BASE_URL", "http://" + s.models.embedderAt + "/v1/", "OPENAI_API_KEY", stack.ModelKey,
+			// What the broker keeps in memory for readers who come back is not to be taken for a leak.
+			"RAGBUS_FRAMES_MAX_AGE", "1m",
 			"RAGBUS_LLM", "anthropic", "ANTHROPIC_API_KEY", stack.ModelKey, "RAGBUS_ANTHROPIC_BASE_URL", "http://" + s.models.writerAt,
 		},
 	}
