@@ -59,6 +59,6 @@ func serve(ctx context.Context, vars config.Vars, out, log io.Writer, withSample
 		}
 		o.Sample = library
 	}
-	defer process.CollectLess(vars)()
+	defer process.TuneMemory(vars)()
 	return server.Serve(ctx, vars, o)
 }

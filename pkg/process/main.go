@@ -42,7 +42,7 @@ func Main(run func(ctx context.Context, env Environment) error) int {
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	env := Environment{Vars: config.Environ(os.Environ()), Log: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}
-	defer CollectLess(env.Vars)()
+	defer TuneMemory(env.Vars)()
 	return exit(run(ctx, env), os.Stderr)
 }
 

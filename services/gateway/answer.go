@@ -143,12 +143,12 @@ func (a *answer) unsourced(f reply.Frame) bool {
 		return false
 	}
 	switch f.Type {
-	case reply.Sources, reply.Error, reply.KeepAlive:
+	case reply.Error, reply.KeepAlive:
 		return false
 	case reply.End:
 		list := member(f.Data, "sources")
 		return len(list) == 0 || list[0] != '['
-	case reply.Delta, reply.Citation, reply.Usage:
+	case reply.Sources, reply.Delta, reply.Citation, reply.Usage:
 	}
 	return true
 }

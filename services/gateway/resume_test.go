@@ -99,6 +99,31 @@ func TestAnEndHasTheSourcesThatAreStored(t *testing.T) {
 	}
 }
 
+// The frames went down with the broker; then a worker that is asked again finds
+// the answer cancelled, whose sources are others. What the reader had is not
+// what these frames tell.
+func TestOtherSourcesAreNoBeginning(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(func(w *work) {
+		stored := w.answerOf("")
+		stored.Status, stored.Grounded, stored.Citations, stored.Sources = conversation.Cancelled, false, []conversation.Citation{}, json.RawMessage("[]")
+		kept, err := w.s.chats.Finish(w.ctx, conversation.Caller{Tenant: w.event.Tenant, Owner: w.ask.Owner}, stored)
+		must(w.t, err)
+		out := w.writer(reply.Generate, 3)
+		must(w.t, out.Sources(kept.Sources))
+		kept.Sources = nil
+		must(w.t, out.End(kept))
+	})
+	g := s.serve()
+	id := startedID(t, g.askStreaming(nil).rest()[0])
+	const had = 3 // started, sources, a delta
+	over := g.reopen(id, had).rest()
+	if got := names(over); got != "restart,sources,done" || over[0].id != had+1 {
+		t.Error(over)
+	}
+}
+
 func TestAReaderGoesOnAtAnotherGatewayWhileTheAnswerIsMade(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

@@ -33,7 +33,7 @@ func BenchmarkBuiltin(b *testing.B) {
 
 func benchmarkChat(b *testing.B, parts server.Parts, sections int) {
 	b.Helper()
-	b.Cleanup(process.CollectLess(config.Environ(os.Environ()))) // as the program does
+	b.Cleanup(process.TuneMemory(config.Environ(os.Environ()))) // as the program does
 	r := serve(b, b.TempDir(), parts)
 	r.fill(b, sections)
 	asked := 0

@@ -154,13 +154,17 @@ func (c *client) sane(what string, status int, body []byte) {
 		ID     string `json:"request_id"`
 	}
 	if json.Unmarshal(body, &p) != nil || p.Code == "" || p.Code == "internal" || p.Detail == "" {
-		said := []string{"nothing, without a request id"}
-		if p.ID != "" {
-			said = c.shape.said(p.ID)
-		}
-		c.found.violatef(1, nil, "%s is answered %d without a reason: %.400s\n  the logs say: %s", what, status, body, strings.Join(said, "\n  "))
+		c.found.violatef(1, nil, "%s is answered %d without a reason: %.400s\n  the logs say: %s", what, status, body, strings.Join(c.logged(p.ID), "\n  "))
 	}
 	c.found.count(fmt.Sprintf("refused: %d %s", status, p.Code))
+}
+
+// logged returns what the logs say of a request just now, nothing of "".
+func (c *client) logged(request string) []string {
+	if request == "" {
+		return nil
+	}
+	return c.shape.said(request)
 }
 
 // The objects of the API, as far as the storm reads them.

@@ -23,10 +23,11 @@ type sent struct {
 type tape struct {
 	events []sent
 	// chat is the id that the first event told, done the object that ended it,
-	// and problem the code of the error that did.
+	// and problem the code of the error that did, request its id.
 	chat    string
 	done    *answer
 	problem string
+	request string
 	ended   bool
 	breaks  int
 	// wrong is the first thing that no stream may do.
@@ -79,11 +80,12 @@ func (t *tape) take(e sent) {
 		t.ended = true
 		var p struct {
 			Code string `json:"code"`
+			ID   string `json:"request_id"`
 		}
 		if err := json.Unmarshal([]byte(e.data), &p); err != nil || p.Code == "" || p.Code == "internal" {
 			t.faultf("the stream ended with %s", e.data)
 		}
-		t.problem = p.Code
+		t.problem, t.request = p.Code, p.ID
 	}
 }
 
