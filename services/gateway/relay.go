@@ -26,8 +26,12 @@ const (
 	reconnectAfter = time.Second
 )
 
-// errReaderGone is a write that failed because nobody reads.
-var errReaderGone = errors.New("the reader is gone")
+// errReaderGone is a write that failed because nobody reads, errPostponed the
+// end of a stream that is not the answer's.
+var (
+	errReaderGone = errors.New("the reader is gone")
+	errPostponed  = errors.New("the reader was asked to come back")
+)
 
 // streamOptions say how a stream is read.
 type streamOptions struct {
@@ -177,7 +181,7 @@ func (r *request) show(a *answer, st *sse, u reply.Update) error {
 	case reply.Failed:
 		stored, err := a.failed(r.ctx, u.Data)
 		if err != nil {
-			return r.sendError(a, st, err)
+			return r.postpone(a, st, err)
 		}
 		return r.tell(a, st, stored)
 	case reply.Lost:
@@ -250,12 +254,23 @@ func (r *request) breakOff(ctx context.Context, a *answer, st *sse, why error) e
 	}
 	stored, err := a.ending(r.ctx, ctx, why)
 	if errors.Is(err, errStopping) {
-		return st.goodbye()
+		return st.goodbye("the server is stopping")
 	}
 	if err != nil {
-		return r.sendError(a, st, err)
+		return r.postpone(a, st, err)
 	}
 	return r.tell(a, st, stored)
+}
+
+// postpone sends a reader to come back whose chat's end is not known: an error
+// would be an end, and the record may get another.
+func (r *request) postpone(a *answer, st *sse, why error) error {
+	r.s.log.LogAttrs(r.ctx, slog.LevelWarn, "the end of a chat is not known", slog.String("request_id", r.id),
+		slog.String("chat_id", a.id()), slog.Any("error", why))
+	if err := st.goodbye("the end of the answer is not known yet"); err != nil {
+		return err
+	}
+	return errPostponed
 }
 
 // onStop calls f when the service begins to stop, unless undone before.

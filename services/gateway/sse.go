@@ -114,10 +114,10 @@ func (s *sse) beat() error {
 	return s.flush()
 }
 
-// goodbye sends the reader to another gateway: the stream ends without an
+// goodbye has the reader come back, to any gateway: the stream ends without an
 // end of the answer, so an event source comes back with its Last-Event-ID.
-func (s *sse) goodbye() error {
-	text := fmt.Sprintf("retry: %d\n: the server is stopping; come back with Last-Event-ID\n\n", reconnectAfter.Milliseconds())
+func (s *sse) goodbye(why string) error {
+	text := fmt.Sprintf("retry: %d\n: %s; come back with Last-Event-ID\n\n", reconnectAfter.Milliseconds(), why)
 	if err := s.write([]byte(text)); err != nil {
 		return err
 	}
