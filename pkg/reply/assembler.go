@@ -39,10 +39,22 @@ type Assembler struct {
 	shown   bool
 	closed  bool
 	sources []byte
+	// found are the sources of all retrievals: which of them an answer is
+	// written from, its first frame says.
+	found [][]byte
 }
 
 // progress is the last frame taken of a stage.
-type progress struct{ attempt, seq int }
+type progress struct {
+	work         int64
+	attempt, seq int
+}
+
+// follows reports whether the frame is of a newer attempt: a later one at the
+// same message, or any at a message that was stored later.
+func (p progress) follows(f Frame) bool {
+	return f.Work > p.work || f.Work == p.work && f.Attempt > p.attempt
+}
 
 // step is what a frame means for its stage.
 type step uint8
@@ -56,12 +68,13 @@ const (
 
 // step reports whether a frame is the next one, that of a newer attempt, old, or too far ahead.
 func (p progress) step(f Frame) step {
+	same := f.Work == p.work && f.Attempt == p.attempt
 	switch {
-	case f.Attempt < p.attempt, f.Attempt == p.attempt && f.Seq <= p.seq:
+	case !same && !p.follows(f), same && f.Seq <= p.seq:
 		return stepIgnore
-	case f.Attempt == p.attempt && f.Seq == p.seq+1:
+	case same && f.Seq == p.seq+1:
 		return stepNext
-	case f.Attempt > p.attempt && f.Seq == 1:
+	case !same && f.Seq == 1:
 		return stepRestart
 	default:
 		return stepGap
@@ -75,6 +88,9 @@ func (p progress) step(f Frame) step {
 func (a *Assembler) Next(f Frame) []Update {
 	if a.closed || f.Type == KeepAlive {
 		return nil
+	}
+	if f.Stage == Retrieve && f.Type == Sources {
+		a.found = append(a.found, f.Data)
 	}
 	p := &a.retrieve
 	if f.Stage == Generate {
@@ -90,12 +106,37 @@ func (a *Assembler) Next(f Frame) []Update {
 		return []Update{{Kind: Lost}}
 	case stepNext, stepRestart:
 	}
-	p.attempt, p.seq = f.Attempt, f.Seq
+	other, known := a.writtenFrom(f)
+	if !known {
+		return []Update{{Kind: Lost}}
+	}
+	*p = progress{f.Work, f.Attempt, f.Seq}
+	if other != nil {
+		a.sources = other
+	}
 	var updates []Update
 	if s == stepRestart && f.Stage == Generate {
 		updates = a.restart(f)
 	}
+	if other != nil && len(updates) == 0 {
+		updates = []Update{{Kind: Sourced, Data: other}}
+	}
 	return append(updates, a.take(f)...)
+}
+
+// writtenFrom returns the sources that the frame's attempt is written from,
+// when they are others than those told last; known is false when they are
+// none of those that were found.
+func (a *Assembler) writtenFrom(f Frame) (other []byte, known bool) {
+	if f.Stage != Generate || f.Sources == "" || f.Type == Sources || f.Type == Error || digest(a.sources) == f.Sources {
+		return nil, true
+	}
+	for _, found := range a.found {
+		if digest(found) == f.Sources {
+			return found, true
+		}
+	}
+	return nil, false
 }
 
 // restart begins another attempt. The reader is told only when it has been

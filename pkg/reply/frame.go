@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/nats-io/nats.go"
 
 	"github.com/ragbus/ragbus/pkg/broker"
@@ -13,8 +14,15 @@ import (
 	"github.com/ragbus/ragbus/pkg/fault"
 )
 
-// HeaderFrame is the header of a frame: <stage>/<attempt>/<seq>/<type>.
-const HeaderFrame = "Rag-Frame"
+const (
+	// HeaderFrame is the header of a frame: <stage>/<attempt>/<seq>/<type>.
+	HeaderFrame = "Rag-Frame"
+	// HeaderWork is that of frames which say what message they are written for.
+	HeaderWork = "Rag-Work"
+	// HeaderSources is that of an attempt's first frame which says from which
+	// sources it is written: the digest of their JSON.
+	HeaderSources = "Rag-Sources"
+)
 
 // Stage is the hop that a frame comes from.
 type Stage string
@@ -46,14 +54,25 @@ const (
 type Frame struct {
 	Request string
 	Stage   Stage
+	// Work is when the message was stored that the frame is written for, in
+	// nanoseconds: a question may be on its way twice, under two messages, whose
+	// attempts have the same numbers. 0 when that is not said.
+	Work int64
 	// Attempt is the delivery that wrote the frame, from 1.
 	Attempt int
 	// Seq counts the frames of a stage's attempt from 1.
 	Seq  int
 	Type Type
+	// Sources is the digest of the sources that the attempt is written from, on
+	// its first frame; "" when that does not say.
+	Sources string
 	// Data is text for a delta and JSON for all others.
 	Data []byte
 }
+
+// digest names sources by their JSON. It need not withstand anybody: who may
+// write frames may write any.
+func digest(sources []byte) string { return strconv.FormatUint(xxhash.Sum64(sources), 16) }
 
 // Subject returns the reply subject of a request that a gateway waits for.
 // Both must be tokens; see [corpus.CheckToken].
@@ -91,7 +110,12 @@ func ParseFrame(m *nats.Msg) (Frame, error) {
 		return Frame{}, err
 	}
 	f.Request = m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
-	f.Data = m.Data
+	f.Data, f.Sources = m.Data, m.Header.Get(HeaderSources)
+	if work := m.Header.Get(HeaderWork); work != "" {
+		if f.Work, err = strconv.ParseInt(work, 10, 64); err != nil || f.Work < 0 {
+			return Frame{}, fmt.Errorf("%w: what it is written for", errFrame)
+		}
+	}
 	return f, nil
 }
 

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -30,10 +32,12 @@ type Writer struct {
 	request string
 	stage   Stage
 	attempt int
+	work    string
 
-	mu    sync.Mutex
-	seq   int
-	ended bool
+	mu      sync.Mutex
+	seq     int
+	ended   bool
+	sources string
 }
 
 // NewWriter returns a writer to the reply subject of an event. A subject that
@@ -48,16 +52,36 @@ func NewWriter(out Publisher, subject, request string, stage Stage, attempt int)
 	return &Writer{out: out, subject: subject, request: request, stage: stage, attempt: max(attempt, 1)}, nil
 }
 
-// Abort tells the reader that a stage was given up after the given attempt,
-// with an error frame of the attempt after it: frames of the failed one may
-// have been sent, and the error must not be taken for one of them. It is
-// what a Buried hook calls; v becomes the frame's JSON.
-func Abort(out Publisher, subject, request string, stage Stage, attempt int, v any) error {
+// For returns w, whose frames say that they are written for the message that
+// was stored at that time. Call it before anything is sent.
+func (w *Writer) For(stored time.Time) *Writer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !stored.IsZero() {
+		w.work = strconv.FormatInt(stored.UnixNano(), 10)
+	}
+	return w
+}
+
+// Abort tells the reader that a stage was given up after the given attempt at
+// the message that was stored at that time, with an error frame of the attempt
+// after it: frames of the failed one may have been sent, and the error must not
+// be taken for one of them. It is what a Buried hook calls; v becomes the frame's JSON.
+func Abort(out Publisher, subject, request string, stage Stage, stored time.Time, attempt int, v any) error {
 	w, err := NewWriter(out, subject, request, stage, attempt+1)
 	if err != nil {
 		return err
 	}
-	return w.Error(v)
+	return w.For(stored).Error(v)
+}
+
+// From says which sources the answer is written from, in the first frame: when
+// a question was searched twice the reader may have been told others. Call it
+// before anything is sent.
+func (w *Writer) From(passages json.RawMessage) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sources = digest(passages)
 }
 
 // Sources sends the passages, whose JSON the reader gets as it is. It must not be modified any more.
@@ -103,6 +127,12 @@ func (w *Writer) send(t Type, data []byte) error {
 	if w.subject != "" {
 		f := Frame{Stage: w.stage, Attempt: w.attempt, Seq: seq, Type: t}
 		m := &nats.Msg{Subject: w.subject, Header: nats.Header{HeaderFrame: {f.header()}}, Data: data}
+		if w.work != "" {
+			m.Header[HeaderWork] = []string{w.work}
+		}
+		if seq == 1 && w.sources != "" {
+			m.Header[HeaderSources] = []string{w.sources}
+		}
 		if err := w.out.PublishMsg(m); err != nil {
 			return sendFault(t, err)
 		}

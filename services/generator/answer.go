@@ -32,9 +32,7 @@ func (s *Service) answer(ctx context.Context, d delivery) ([]event.Event, error)
 		return nil, fault.Permanentf("deadline_exceeded", "the question was not answered before its deadline")
 	}
 	asked := &d.Data.Asked
-	speaker, err := newSpeaker(s.pace, d.Attempt, asked.Stream, func(attempt int) (*reply.Writer, error) {
-		return reply.NewWriter(s.frames, d.Event.ReplyTo, asked.ID, reply.Generate, attempt)
-	})
+	speaker, err := s.speakerOf(d, d.Attempt)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +232,7 @@ func (s *Service) bury(ctx context.Context, d delivery, b worker.Burial) ([]even
 // abort ends the reader's wait with a problem. A reply subject that is not
 // this request's, which may be why the question is buried, has no reader.
 func (s *Service) abort(d delivery, attempt int, problem conversation.Problem) error {
-	err := reply.Abort(s.frames, d.Event.ReplyTo, d.Data.Asked.ID, reply.Generate, attempt, problem)
+	err := reply.Abort(s.frames, d.Event.ReplyTo, d.Data.Asked.ID, reply.Generate, d.StoredAt, attempt, problem)
 	if fault.Is(err, fault.Permanent) {
 		return nil
 	}
@@ -245,10 +243,7 @@ func (s *Service) abort(d delivery, attempt int, problem conversation.Problem) e
 }
 
 func (s *Service) resend(d delivery, attempt int, a conversation.Answer) error {
-	asked := &d.Data.Asked
-	speaker, err := newSpeaker(s.pace, (attempt+1)/2, asked.Stream, func(attempt int) (*reply.Writer, error) {
-		return reply.NewWriter(s.frames, d.Event.ReplyTo, asked.ID, reply.Generate, attempt)
-	})
+	speaker, err := s.speakerOf(d, (attempt+1)/2)
 	if err != nil {
 		return err
 	}
@@ -271,6 +266,21 @@ func tell(speaker *speaker, d delivery, a conversation.Answer, asSaid bool) erro
 	}
 	a.Sources = nil
 	return speaker.end(a, others, asSaid)
+}
+
+// speakerOf returns what speaks to the reader of a question.
+func (s *Service) speakerOf(d delivery, delivery int) (*speaker, error) {
+	asked := &d.Data.Asked
+	return newSpeaker(s.pace, delivery, asked.Stream, func(attempt int) (*reply.Writer, error) {
+		w, err := reply.NewWriter(s.frames, d.Event.ReplyTo, asked.ID, reply.Generate, attempt)
+		if err != nil {
+			return nil, err
+		}
+		if !asked.Whole() {
+			w.From(d.Data.Passages.JSON())
+		}
+		return w.For(d.StoredAt), nil
+	})
 }
 
 func problemOf(err error) conversation.Problem {

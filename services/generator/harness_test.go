@@ -30,6 +30,8 @@ type bench struct {
 	*brokertest.Broker
 	store conversation.Store
 	hub   *reply.Hub
+	// found are the sources that the retriever sent, by question.
+	found sync.Map
 }
 
 func newBench(t testing.TB) *bench {
@@ -101,6 +103,7 @@ func (b *bench) retrieved(t testing.TB, id string, change func(*event.ChatRetrie
 	if change != nil {
 		change(&data)
 	}
+	b.found.Store(id, data.Passages.JSON())
 	e := event.New(caller.Tenant, now, data)
 	e.Deadline = now.Add(time.Minute)
 	e.ReplyTo = b.hub.Subject(id)
@@ -131,6 +134,11 @@ type fold struct {
 func (b *bench) listen(t testing.TB, id string) *fold {
 	t.Helper()
 	f := &fold{done: make(chan struct{})}
+	found, ok := b.found.Load(id)
+	if !ok {
+		found = listed(t, passages()).JSON()
+	}
+	f.asm.Next(reply.Frame{Request: id, Stage: reply.Retrieve, Attempt: 1, Seq: 1, Type: reply.Sources, Data: found.(json.RawMessage)})
 	in := b.hub.Expect(id)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	ended := make(chan struct{})

@@ -186,7 +186,7 @@ func (s *Service) asked(ctx context.Context, d worker.Delivery[event.ChatAsked])
 		return nil, err
 	}
 	if !asked.Whole() {
-		if err := w.Sources(passages.JSON()); err != nil {
+		if err := w.For(d.StoredAt).Sources(passages.JSON()); err != nil {
 			return nil, err
 		}
 	}
@@ -230,7 +230,7 @@ func (s *Service) buried(ctx context.Context, d worker.Delivery[event.ChatAsked]
 	if err != nil {
 		return nil, fmt.Errorf("record that a question failed: %w", err)
 	}
-	if err := reply.Abort(s.deps.JetStream.Conn(), d.Event.ReplyTo, asked.ID, reply.Retrieve, d.Attempt, problem); err != nil {
+	if err := reply.Abort(s.deps.JetStream.Conn(), d.Event.ReplyTo, asked.ID, reply.Retrieve, d.StoredAt, d.Attempt, problem); err != nil {
 		return nil, err
 	}
 	return []event.Event{event.New(d.Event.Tenant, time.Now(), event.ChatAnswered{
