@@ -233,9 +233,7 @@ func (c *client) follow(ctx context.Context, gateway int, a *asked, leave int, l
 		a.learn(t.chat)
 		a.history.addf("%s %s at gateway %d, from event %d to %d: %s", method, path, (gateway+n)%2+1, had, t.last(), brief(r))
 		if t.ended {
-			for _, line := range c.logged(t.request) {
-				a.history.addf("the logs say: %s", line)
-			}
+			a.history.addf("%s", strings.Join(append([]string{"the end; the logs say of it:"}, c.logged(t.request)...), "\n  "))
 			break
 		}
 		if r.refused() && r.status != http.StatusTooManyRequests {
