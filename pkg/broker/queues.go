@@ -16,8 +16,9 @@ type Queue struct {
 	Consumer string
 	// Waiting is how many messages no worker has yet; InWork how many one has.
 	Waiting, InWork int
-	// Free is how many slots wait for work, over all replicas.
-	Free int
+	// Pulls is how many requests for work wait, over all replicas; one asks for
+	// as many messages as its worker has slots. None means that nobody works, or all are busy.
+	Pulls int
 	// Oldest is the age of the oldest message that is not settled; 0 when there is none.
 	Oldest time.Duration
 	// Taken is how many deliveries there were since the consumer was made:
@@ -52,7 +53,7 @@ func QueueOf(ctx context.Context, js jetstream.JetStream, stream, name string) (
 	}
 	info := c.CachedInfo()
 	q := Queue{
-		Stream: stream, Consumer: name, Waiting: int(info.NumPending), InWork: info.NumAckPending, Free: info.NumWaiting,
+		Stream: stream, Consumer: name, Waiting: int(info.NumPending), InWork: info.NumAckPending, Pulls: info.NumWaiting,
 		Taken: info.Delivered.Consumer,
 	}
 	if q.Waiting+q.InWork == 0 {
@@ -83,7 +84,7 @@ func filterSubjects(c jetstream.ConsumerConfig) []string {
 const scrapeTimeout = 2 * time.Second
 
 // QueueCollector exports the queues as Prometheus metrics, asked for at each scrape:
-// ragbus_queue_waiting, ragbus_queue_in_work, ragbus_queue_free_slots and
+// ragbus_queue_waiting, ragbus_queue_in_work, ragbus_queue_pulls and
 // ragbus_queue_oldest_seconds, by stream and consumer. While the broker does
 // not answer there are none.
 type QueueCollector struct {
@@ -92,7 +93,7 @@ type QueueCollector struct {
 	topology Topology
 	waiting  *prometheus.Desc
 	inWork   *prometheus.Desc
-	free     *prometheus.Desc
+	pulls    *prometheus.Desc
 	oldest   *prometheus.Desc
 }
 
@@ -105,14 +106,14 @@ func NewQueueCollector(ctx context.Context, js jetstream.JetStream, t Topology) 
 		ctx: ctx, js: js, topology: t,
 		waiting: desc("waiting", "Messages that no worker has yet."),
 		inWork:  desc("in_work", "Messages that a worker has and has not settled."),
-		free:    desc("free_slots", "Worker slots that wait for a message."),
+		pulls:   desc("pulls", "Requests of workers for messages that wait; each is for as many as it has slots."),
 		oldest:  desc("oldest_seconds", "Age of the oldest message that is not settled."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *QueueCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.waiting, c.inWork, c.free, c.oldest} {
+	for _, d := range []*prometheus.Desc{c.waiting, c.inWork, c.pulls, c.oldest} {
 		out <- d
 	}
 }
@@ -131,7 +132,7 @@ func (c *QueueCollector) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(c.waiting, float64(q.Waiting))
 		gauge(c.inWork, float64(q.InWork))
-		gauge(c.free, float64(q.Free))
+		gauge(c.pulls, float64(q.Pulls))
 		gauge(c.oldest, q.Oldest.Seconds())
 	}
 }

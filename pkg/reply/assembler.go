@@ -3,6 +3,7 @@ package reply
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 )
 
 // Kind says what a reader is told.
@@ -90,7 +91,7 @@ func (a *Assembler) Next(f Frame) []Update {
 		return nil
 	}
 	if f.Stage == Retrieve && f.Type == Sources {
-		a.found = append(a.found, f.Data)
+		a.remember(f.Data)
 	}
 	p := &a.retrieve
 	if f.Stage == Generate {
@@ -122,6 +123,17 @@ func (a *Assembler) Next(f Frame) []Update {
 		updates = []Update{{Kind: Sourced, Data: other}}
 	}
 	return append(updates, a.take(f)...)
+}
+
+// maxFound is of how many retrievals the sources are remembered, the last ones:
+// more than a question is delivered with any luck. What is forgotten is read from the record.
+const maxFound = 8
+
+func (a *Assembler) remember(sources []byte) {
+	if slices.ContainsFunc(a.found, func(s []byte) bool { return bytes.Equal(s, sources) }) {
+		return
+	}
+	a.found = append(a.found[max(0, len(a.found)-maxFound+1):], sources)
 }
 
 // writtenFrom returns the sources that the frame's attempt is written from,

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -339,66 +338,4 @@ func chatFault(p *conversation.Problem) error {
 		return fault.Throttledf(time.Second, p.Code, "%s", p.Message)
 	}
 	return fault.New(fault.Transient, p.Code, p.Message)
-}
-
-// passagesOf returns the list of passages in a sources frame, which is the
-// list or an object that has it.
-func passagesOf(data []byte) json.RawMessage {
-	i := skipSpace(data, 0)
-	if i >= len(data) || data[i] != '{' {
-		return data
-	}
-	return member(data, "passages")
-}
-
-// member returns the value of a member of a JSON object, nil when there is none.
-func member(data []byte, name string) json.RawMessage {
-	var found json.RawMessage
-	members(data, func(key, value []byte) bool {
-		if unquoted(key) != name {
-			return true
-		}
-		found = value
-		return false
-	})
-	return found
-}
-
-// unquoted returns a key as [members] gives it without its quotes.
-func unquoted(key []byte) string { return string(bytes.Trim(key, `"`)) }
-
-// withSources returns a JSON object with its member "sources" replaced, or
-// added at the end. The rest is copied, not decoded: it is everything that
-// the answer says. look sees the other members; ok is false when end is no
-// object or look refuses.
-func withSources(end, sources []byte, look func(key string, value []byte) bool) (body []byte, ok bool) {
-	if len(sources) == 0 {
-		sources = []byte("[]")
-	}
-	var out bytes.Buffer
-	out.Grow(len(end) + len(sources) + 16)
-	out.WriteByte('{')
-	placed := false
-	member := func(key, value []byte) {
-		if out.Len() > 1 {
-			out.WriteByte(',')
-		}
-		out.Write(key)
-		out.WriteByte(':')
-		out.Write(value)
-	}
-	ok = members(end, func(key, value []byte) bool {
-		if string(key) == `"sources"` {
-			placed = true
-			member(key, sources)
-			return true
-		}
-		member(key, value)
-		return look(unquoted(key), value)
-	})
-	if !placed {
-		member([]byte(`"sources"`), sources)
-	}
-	out.WriteByte('}')
-	return out.Bytes(), ok
 }

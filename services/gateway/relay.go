@@ -14,6 +14,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/ragbus/ragbus/pkg/conversation"
+	"github.com/ragbus/ragbus/pkg/fault"
 	"github.com/ragbus/ragbus/pkg/reply"
 )
 
@@ -262,9 +263,13 @@ func (r *request) breakOff(ctx context.Context, a *answer, st *sse, why error) e
 	return r.tell(a, st, stored)
 }
 
-// postpone sends a reader to come back whose chat's end is not known: an error
-// would be an end, and the record may get another.
+// postpone has a reader come back whose chat's end is not known: an error would
+// be an end, and the record may get another. What repeating cannot help, such as
+// a conversation that was deleted, is the end.
 func (r *request) postpone(a *answer, st *sse, why error) error {
+	if !fault.Retryable(why) {
+		return r.sendError(a, st, why)
+	}
 	r.s.log.LogAttrs(r.ctx, slog.LevelWarn, "the end of a chat is not known", slog.String("request_id", r.id),
 		slog.String("chat_id", a.id()), slog.Any("error", why))
 	if err := st.goodbye("the end of the answer is not known yet"); err != nil {

@@ -1,13 +1,11 @@
 package gateway
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/ragbus/ragbus/pkg/conversation"
-	"github.com/ragbus/ragbus/pkg/fault"
 	"github.com/ragbus/ragbus/pkg/reply"
 )
 
@@ -72,6 +69,19 @@ func TestAWholeAnswerIsStreamedFromEveryPlace(t *testing.T) {
 	}
 }
 
+// tellCancelled is what a generator does that finds its question cancelled.
+func (w *work) tellCancelled(attempt int) {
+	w.t.Helper()
+	stored := w.answerOf("")
+	stored.Status, stored.Grounded, stored.Citations, stored.Sources = conversation.Cancelled, false, []conversation.Citation{}, json.RawMessage("[]")
+	kept, err := w.s.chats.Finish(w.ctx, conversation.Caller{Tenant: w.event.Tenant, Owner: w.ask.Owner}, stored)
+	must(w.t, err)
+	out := w.writer(reply.Generate, attempt)
+	must(w.t, out.Sources(kept.Sources))
+	kept.Sources = nil
+	must(w.t, out.End(kept))
+}
+
 // An answer that was stored by somebody else, as a cancellation does, ends the
 // stream as it is stored, whatever sources were told before.
 func TestAnEndHasTheSourcesThatAreStored(t *testing.T) {
@@ -79,14 +89,7 @@ func TestAnEndHasTheSourcesThatAreStored(t *testing.T) {
 	s := newStack(t)
 	s.workers(func(w *work) {
 		w.sources("p1", "p2")
-		stored := w.answerOf("")
-		stored.Status, stored.Grounded, stored.Citations, stored.Sources = conversation.Cancelled, false, []conversation.Citation{}, json.RawMessage("[]")
-		kept, err := w.s.chats.Finish(w.ctx, conversation.Caller{Tenant: w.event.Tenant, Owner: w.ask.Owner}, stored)
-		must(w.t, err)
-		out := w.writer(reply.Generate, 1)
-		must(w.t, out.Sources(kept.Sources))
-		kept.Sources = nil
-		must(w.t, out.End(kept))
+		w.tellCancelled(1)
 	})
 	g := s.serve()
 	events := g.askStreaming(nil).rest()
@@ -108,16 +111,7 @@ func TestAnEndHasTheSourcesThatAreStored(t *testing.T) {
 func TestOtherSourcesAreNoBeginning(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	s.workers(func(w *work) {
-		stored := w.answerOf("")
-		stored.Status, stored.Grounded, stored.Citations, stored.Sources = conversation.Cancelled, false, []conversation.Citation{}, json.RawMessage("[]")
-		kept, err := w.s.chats.Finish(w.ctx, conversation.Caller{Tenant: w.event.Tenant, Owner: w.ask.Owner}, stored)
-		must(w.t, err)
-		out := w.writer(reply.Generate, 3)
-		must(w.t, out.Sources(kept.Sources))
-		kept.Sources = nil
-		must(w.t, out.End(kept))
-	})
+	s.workers(func(w *work) { w.tellCancelled(3) })
 	g := s.serve()
 	id := startedID(t, g.askStreaming(nil).rest()[0])
 	const had = 3 // started, sources, a delta
@@ -275,47 +269,6 @@ func TestAStreamWithoutAnAnswerEndsWithAnError(t *testing.T) {
 	}
 	if got := names(g.reopen(p.ChatID, 0).rest()); got != "started,error" {
 		t.Fatal(got)
-	}
-}
-
-// awayChats is a record that takes no answers while it is away.
-type awayChats struct {
-	conversation.Store
-	away atomic.Bool
-}
-
-func (c *awayChats) Finish(ctx context.Context, who conversation.Caller, a conversation.Answer) (conversation.Answer, error) {
-	if c.away.Load() {
-		return conversation.Answer{}, fault.Transientf("database_unreachable", "the database cannot be reached; try again").Away()
-	}
-	return c.Store.Finish(ctx, who, a)
-}
-
-// An error is the end of a stream, so it is told only when it is on record: who
-// cannot know how a chat ended sends the reader to come back.
-func TestAStreamWhoseEndIsNotOnRecordGoesOn(t *testing.T) {
-	t.Parallel()
-	s := newStack(t)
-	s.workers(func(w *work) {
-		w.sources("p1")
-		if w.ask.Question == "Failed?" {
-			must(t, w.writer(reply.Generate, 1).Error(conversation.Problem{Code: "model_unavailable", Message: "the model is away"}))
-		}
-	})
-	for question, code := range map[string]string{"Late?": "deadline_exceeded", "Failed?": "model_unavailable"} {
-		chats := &awayChats{Store: s.chats}
-		g := s.serve(func(_ *Config, d *Deps) { d.Conversations = chats })
-		chats.away.Store(true)
-		r := g.open(http.MethodPost, "/v1/chat", `{"question":"`+question+`","stream":true,"deadline_ms":1000}`, nil)
-		events := r.rest()
-		if got := names(events); got != "started,sources" || r.retry == "" {
-			t.Fatalf("%s: %s, retry %q", question, got, r.retry)
-		}
-		chats.away.Store(false)
-		after := g.reopen(startedID(t, events[0]), len(events)).rest()
-		if names(after) != "error" || after[0].id != len(events)+1 || !strings.Contains(after[0].data, code) {
-			t.Errorf("%s: %v", question, after)
-		}
 	}
 }
 

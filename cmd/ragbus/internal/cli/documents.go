@@ -119,9 +119,9 @@ func (a *app) printStatus(w io.Writer, s serverStatus) {
 	for _, name := range names {
 		fmt.Fprintf(table, "%s\t%s\n", name, s.Health.Services[name])
 	}
-	fmt.Fprintln(table, "\nQUEUE\tWAITING\tIN WORK\tFREE SLOTS\tOLDEST")
+	fmt.Fprintln(table, "\nQUEUE\tWAITING\tIN WORK\tPULLS\tOLDEST")
 	for _, q := range s.Queues {
-		fmt.Fprintf(table, "%s\t%.0f\t%.0f\t%.0f\t%.0fs\n", q.Consumer, q.Waiting, q.InWork, q.Free, q.OldestSeconds)
+		fmt.Fprintf(table, "%s\t%.0f\t%.0f\t%.0f\t%.0fs\n", q.Consumer, q.Waiting, q.InWork, q.Pulls, q.OldestSeconds)
 	}
 	_ = table.Flush()
 	for _, l := range s.InLine {

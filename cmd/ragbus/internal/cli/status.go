@@ -30,7 +30,7 @@ type queue struct {
 	Consumer      string  `json:"consumer"`
 	Waiting       float64 `json:"waiting"`
 	InWork        float64 `json:"in_work"`
-	Free          float64 `json:"free"`
+	Pulls         float64 `json:"pulls"`
 	OldestSeconds float64 `json:"oldest_seconds"`
 }
 
@@ -122,7 +122,7 @@ func queues(text string) ([]queue, error) {
 	for name, pick := range map[string]func(*queue) *float64{
 		"ragbus_queue_waiting":        func(q *queue) *float64 { return &q.Waiting },
 		"ragbus_queue_in_work":        func(q *queue) *float64 { return &q.InWork },
-		"ragbus_queue_free_slots":     func(q *queue) *float64 { return &q.Free },
+		"ragbus_queue_pulls":          func(q *queue) *float64 { return &q.Pulls },
 		"ragbus_queue_oldest_seconds": func(q *queue) *float64 { return &q.OldestSeconds },
 	} {
 		family, ok := families[name]
