@@ -46,6 +46,45 @@ func TestRunStopsInReverseOrder(t *testing.T) {
 	}
 }
 
+// TestTogetherStopsAllAtOnce: each part waits, after it was told to stop, until
+// every other was told too.
+func TestTogetherStopsAllAtOnce(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	var up, told sync.WaitGroup
+	up.Add(3)
+	told.Add(3)
+	boom := errors.New("boom")
+	part := func(name string, err error) Part {
+		return Part{Name: name, Run: func(ctx context.Context) error {
+			up.Done()
+			<-ctx.Done()
+			told.Done()
+			told.Wait()
+			return err
+		}}
+	}
+	go func() {
+		up.Wait()
+		cancel()
+	}()
+	err := Run(ctx, slog.New(slog.DiscardHandler), Together("workers", part("a", nil), part("b", boom), part("c", nil)))
+	if !errors.Is(err, boom) || err.Error() != "workers: b: boom" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTogetherEndsWhenOnePartDoes(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	err := Run(t.Context(), slog.New(slog.DiscardHandler), Together("workers",
+		Part{Name: "a", Run: func(ctx context.Context) error { <-ctx.Done(); return nil }},
+		Part{Name: "b", Run: func(context.Context) error { return boom }}))
+	if !errors.Is(err, boom) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestRunStopsAllWhenOneFails(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")

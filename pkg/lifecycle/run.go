@@ -58,3 +58,30 @@ func Run(ctx context.Context, log *slog.Logger, parts ...Part) error {
 	}
 	return errors.Join(problems...)
 }
+
+// Together returns one part made of parts that do not need each other: they
+// stop at the same time, so that what each may take to stop does not add up.
+// When one of them returns, the others are stopped too. Its error is theirs,
+// joined and named.
+func Together(name string, parts ...Part) Part {
+	return Part{Name: name, Run: func(ctx context.Context) error {
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		ended := make(chan error, len(parts))
+		for _, p := range parts {
+			go func() {
+				defer stop()
+				err := p.Run(ctx)
+				if err != nil {
+					err = fmt.Errorf("%s: %w", p.Name, err)
+				}
+				ended <- err
+			}()
+		}
+		var problems []error
+		for range parts {
+			problems = append(problems, <-ended)
+		}
+		return errors.Join(problems...)
+	}}
+}

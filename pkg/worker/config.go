@@ -15,7 +15,7 @@ type Config struct {
 	Name string
 	// Slots is how many deliveries are worked on at once. Default 8.
 	Slots int
-	// PullWait is how long one pull may wait at the broker. Default 5 s.
+	// PullWait is how long one pull may wait at the broker. Default 5 s, or half of a shorter Grace.
 	PullWait time.Duration
 	// Grace is how long running handlers may go on after a stop. Default 20 s.
 	Grace time.Duration
@@ -53,8 +53,8 @@ func (c Config) WithDefaults() Config {
 	if c.MaxAttempts == 0 {
 		c.MaxAttempts = 5
 	}
-	set(&c.PullWait, 5*time.Second)
 	set(&c.Grace, 20*time.Second)
+	set(&c.PullWait, min(5*time.Second, c.Grace/2))
 	set(&c.Timeout, time.Minute)
 	set(&c.BackoffBase, 500*time.Millisecond)
 	set(&c.BackoffMax, 30*time.Second)

@@ -36,6 +36,8 @@ type Config struct {
 	// OrphanGrace is after which points and bytes are removed that the record
 	// does not know, counted from when that was first seen. Default 24 h.
 	OrphanGrace time.Duration `env:"RAGBUS_ORPHAN_GRACE"`
+	// Grace is how long running work may go on after a stop. Default the worker's.
+	Grace time.Duration `env:"RAGBUS_GRACE"`
 	// PullWait is how long one request for work waits at the broker. Default the worker's.
 	PullWait time.Duration `env:"RAGBUS_PULL_WAIT"`
 }
@@ -85,6 +87,7 @@ func (c Config) Validate() error {
 	check(c.SweepInterval >= 100*time.Millisecond, "RAGBUS_SWEEP_INTERVAL: %s is less than 100ms", c.SweepInterval)
 	check(c.ReconcileInterval >= time.Second, "RAGBUS_RECONCILE_INTERVAL: %s is less than a second", c.ReconcileInterval)
 	check(c.OrphanGrace >= 10*time.Minute, "RAGBUS_ORPHAN_GRACE: %s is less than ten minutes; it has to be longer than any upload takes", c.OrphanGrace)
+	check(c.Grace == 0 || c.Grace >= time.Second, "RAGBUS_GRACE: %s is less than 1s", c.Grace)
 	if _, err := dataref.New(c.DatarefPrefixes); err != nil {
 		problems = append(problems, fmt.Errorf("RAGBUS_DATAREF_PREFIXES: %w", err))
 	}

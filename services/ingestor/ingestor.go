@@ -122,11 +122,11 @@ func New(cfg Config, deps Deps) (*Service, error) {
 func (s *Service) addWorkers() error {
 	extracting := worker.Config{
 		Stream: broker.StreamIngest, Consumer: broker.ConsumerIngestorExtract, Name: Name, Slots: s.cfg.ExtractSlots + 2,
-		PullWait: s.cfg.PullWait, Timeout: extractTimeout, MaxAttempts: maxAttempts,
+		Grace: s.cfg.Grace, PullWait: s.cfg.PullWait, Timeout: extractTimeout, MaxAttempts: maxAttempts,
 	}
 	embedding := worker.Config{
 		Stream: broker.StreamIngest, Consumer: broker.ConsumerIngestorEmbed, Name: Name, Slots: s.cfg.EmbedSlots,
-		PullWait: s.cfg.PullWait, Timeout: embedTimeout, MaxAttempts: embedAttempts,
+		Grace: s.cfg.Grace, PullWait: s.cfg.PullWait, Timeout: embedTimeout, MaxAttempts: embedAttempts,
 	}
 	deps := worker.Deps{Publisher: s.deps.Publisher, Log: s.log, Observer: s.deps.Observer, Tracer: s.deps.Tracer}
 	extractor, err := worker.New(s.deps.JetStream, extracting, deps,
@@ -177,6 +177,7 @@ func (s *Service) Run(ctx context.Context) error {
 		lifecycle.Part{Name: "sweeper", Run: s.sweep},
 		lifecycle.Part{Name: "admission", Run: s.window.Run},
 		lifecycle.Part{Name: "forsaken", Run: worker.NewForsaken(s.deps.JetStream, Name, s.log).Run},
-		lifecycle.Part{Name: "embedding", Run: s.workers[1].Run},
-		lifecycle.Part{Name: "extraction", Run: s.workers[0].Run})
+		lifecycle.Together("workers",
+			lifecycle.Part{Name: "embedding", Run: s.workers[1].Run},
+			lifecycle.Part{Name: "extraction", Run: s.workers[0].Run}))
 }

@@ -53,6 +53,8 @@ type Config struct {
 	Passages int `env:"RAGBUS_CHAT_PASSAGES"`
 	// Searches is how many searches are answered at once; more are refused. Default 64.
 	Searches int `env:"RAGBUS_SEARCHES"`
+	// Grace is how long running work may go on after a stop. Default the worker's.
+	Grace time.Duration `env:"RAGBUS_GRACE"`
 	// PullWait is how long one request for work waits at the broker. Default the worker's.
 	PullWait time.Duration `env:"RAGBUS_PULL_WAIT"`
 }
@@ -81,6 +83,9 @@ func (c Config) Validate() error {
 		if f.value < 1 || f.value > f.max {
 			problems = append(problems, fmt.Errorf("%s: %d is not between 1 and %d", f.name, f.value, f.max))
 		}
+	}
+	if c.Grace != 0 && c.Grace < time.Second {
+		problems = append(problems, fmt.Errorf("RAGBUS_GRACE: %s is less than 1s", c.Grace))
 	}
 	return errors.Join(problems...)
 }
@@ -129,7 +134,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	wc := worker.Config{
 		Stream: broker.StreamChat, Consumer: broker.ConsumerRetriever, Name: Name, Slots: cfg.Slots,
-		PullWait: cfg.PullWait, Timeout: attemptTimeout, MaxAttempts: maxAttempts, BackoffBase: 100 * time.Millisecond, BackoffMax: 5 * time.Second,
+		Grace: cfg.Grace, PullWait: cfg.PullWait, Timeout: attemptTimeout, MaxAttempts: maxAttempts, BackoffBase: 100 * time.Millisecond, BackoffMax: 5 * time.Second,
 	}
 	var err error
 	s.worker, err = worker.New(deps.JetStream, wc,

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/backing/callers"
@@ -46,6 +48,19 @@ type Config struct {
 	Retriever retriever.Config
 	Generator generator.Config
 	Ingestor  ingestor.Config
+}
+
+// workersGrace is how long work goes on after a stop when RAGBUS_GRACE says
+// nothing. It is shorter than that of a service alone: workers are stopped
+// after the gateway, which has given them its own grace for whatever somebody
+// waits for. The rest is handed back, and done after the next start.
+const workersGrace = 5 * time.Second
+
+func (c Config) withDefaults() Config {
+	for _, grace := range []*time.Duration{&c.Generator.Grace, &c.Retriever.Grace, &c.Ingestor.Grace} {
+		*grace = cmp.Or(*grace, workersGrace)
+	}
+	return c
 }
 
 // Validate implements config.Validator.

@@ -83,7 +83,7 @@ func Open(ctx context.Context, cfg Config, parts Parts, version string, log io.W
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: tel.Log, tel: tel}
+	s := &Server{cfg: cfg.withDefaults(), log: tel.Log, tel: tel}
 	s.onClose(tel.Shutdown)
 	defer func() {
 		if err != nil {
@@ -305,9 +305,10 @@ func (s *Server) compose(ctx context.Context, st *stores, version string) error 
 	}
 	s.parts = []lifecycle.Part{
 		{Name: "topology", Run: func(ctx context.Context) error { return broker.Maintain(ctx, st.conn, st.topology, s.log) }},
-		responding("generator", generate.Run, st.health["llm"]),
-		responding(retriever.Name, retrieve.Run, points, st.health["embedder"]),
-		responding(ingestor.Name, ingest.Run, points, st.health["embedder"]),
+		lifecycle.Together("workers",
+			responding("generator", generate.Run, st.health["llm"]),
+			responding(retriever.Name, retrieve.Run, points, st.health["embedder"]),
+			responding(ingestor.Name, ingest.Run, points, st.health["embedder"])),
 		{Name: "callers", Run: st.known.Run},
 		{Name: "gateway", Run: s.gateway.Run},
 	}
