@@ -3,10 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -195,97 +192,6 @@ func (j *job) execute(ctx context.Context) ([]event.Event, error) {
 	defer cancel()
 	d := delivery{event: j.event, attempt: j.attempt(), storedAt: j.stored, deadline: until}
 	return protect(func() ([]event.Event, error) { return j.route.run(ctx, d) })
-}
-
-// panicked is a panic as an error; the stack is for the log alone.
-type panicked struct {
-	what  string
-	stack string
-}
-
-func (p *panicked) Error() string { return "panic: " + p.what }
-
-// protect turns a panic into an error. Its value is named only when it is an
-// error of the runtime or of ours, for it might hold content.
-func protect(run func() ([]event.Event, error)) (results []event.Event, err error) {
-	defer func() {
-		r := recover()
-		if r == nil {
-			return
-		}
-		p := &panicked{what: fmt.Sprintf("a %T", r), stack: trimmedStack(string(debug.Stack()))}
-		if e, ok := r.(error); ok {
-			p.what = e.Error()
-		}
-		results, err = nil, p
-	}()
-	return run()
-}
-
-// trimmedStack drops the frames of the recovery and keeps at most 4 KiB.
-func trimmedStack(stack string) string {
-	if i := strings.Index(stack, "panic("); i >= 0 {
-		stack = stack[i:]
-	}
-	if len(stack) > 4096 {
-		stack = stack[:4096]
-	}
-	return stack
-}
-
-// startPulse tells the broker at a third of its ack wait that the work goes
-// on, and watches for a handler that ignores its context.
-func (j *job) startPulse(ctx context.Context, giveUp time.Time) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.giveUp = giveUp
-	if j.pulse != nil {
-		return // it goes on
-	}
-	j.pulse = time.AfterFunc(j.nextBeat(time.Now()), func() {
-		if j.beat(ctx) {
-			j.w.abandon(ctx, j)
-		}
-	})
-}
-
-func (j *job) nextBeat(now time.Time) time.Duration {
-	return max(time.Millisecond, min(j.w.heartbeat(), j.giveUp.Sub(now)))
-}
-
-// beat sends a heartbeat, or takes the delivery from its handler and returns
-// true when that should have been done long ago.
-func (j *job) beat(ctx context.Context) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.settled {
-		return false
-	}
-	now := time.Now()
-	if !now.Before(j.giveUp) {
-		j.settled, j.stuck = true, true
-		return true
-	}
-	if err := j.w.nc.Publish(j.msg.Reply, []byte(wireInProgress)); err != nil {
-		j.log(ctx, slog.LevelWarn, "heartbeat", err)
-	}
-	j.pulse.Reset(j.nextBeat(now))
-	return false
-}
-
-// claim makes the caller the one who settles, and ends the heartbeat. It is
-// false when the delivery was abandoned as stuck.
-func (j *job) claim() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.pulse != nil {
-		j.pulse.Stop()
-	}
-	if j.settled {
-		return false
-	}
-	j.settled = true
-	return true
 }
 
 // publish stores the events that follow, before the delivery is acknowledged.
