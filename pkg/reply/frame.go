@@ -104,14 +104,16 @@ const maxNumber = 1 << 30
 var errFrame = errors.New("not a frame")
 
 // ParseFrame reads the frame in a message of a reply subject.
-func ParseFrame(m *nats.Msg) (Frame, error) {
-	f, err := parseHeader(m.Header.Get(HeaderFrame))
+func ParseFrame(m *nats.Msg) (Frame, error) { return readFrame(m.Subject, m.Header, m.Data) }
+
+func readFrame(subject string, header nats.Header, data []byte) (Frame, error) {
+	f, err := parseHeader(header.Get(HeaderFrame))
 	if err != nil {
 		return Frame{}, err
 	}
-	f.Request = m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
-	f.Data, f.Sources = m.Data, m.Header.Get(HeaderSources)
-	if work := m.Header.Get(HeaderWork); work != "" {
+	f.Request = subject[strings.LastIndexByte(subject, '.')+1:]
+	f.Data, f.Sources = data, header.Get(HeaderSources)
+	if work := header.Get(HeaderWork); work != "" {
 		if f.Work, err = strconv.ParseInt(work, 10, 64); err != nil || f.Work < 0 {
 			return Frame{}, fmt.Errorf("%w: what it is written for", errFrame)
 		}

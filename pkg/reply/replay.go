@@ -19,7 +19,6 @@ const replayIdle = 30 * time.Second
 
 // Reader reads the frames of one request from the stream.
 type Reader struct {
-	request  string
 	messages jetstream.MessagesContext
 }
 
@@ -43,7 +42,7 @@ func Replay(ctx context.Context, js jetstream.JetStream, request string) (*Reade
 		return nil, fault.Transientf("broker_unavailable", "the message broker cannot be reached").
 			WithCause(fmt.Errorf("replay: %w", err))
 	}
-	return &Reader{request: request, messages: messages}, nil
+	return &Reader{messages: messages}, nil
 }
 
 // Next returns the next frame. It waits for one until ctx ends. What is on
@@ -61,12 +60,9 @@ func (r *Reader) Next(ctx context.Context) (Frame, error) {
 			return Frame{}, fault.Transientf("broker_unavailable", "the message broker cannot be reached").
 				WithCause(fmt.Errorf("replay: %w", err))
 		}
-		f, err := parseHeader(m.Headers().Get(HeaderFrame))
-		if err != nil {
-			continue
+		if f, err := readFrame(m.Subject(), m.Headers(), m.Data()); err == nil {
+			return f, nil
 		}
-		f.Request, f.Data = r.request, m.Data()
-		return f, nil
 	}
 }
 

@@ -1,13 +1,16 @@
 package reply_test
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
+	"github.com/ragbus/ragbus/pkg/broker/brokertest"
 	"github.com/ragbus/ragbus/pkg/reply"
 )
 
@@ -99,6 +102,42 @@ func TestFramesOfTwoMessagesAreNotMixed(t *testing.T) {
 	for _, bad := range []string{"x", "-1", "1.5"} {
 		if _, err := reply.ParseFrame(&nats.Msg{Subject: "rag.answer.v1.gw.r", Header: nats.Header{reply.HeaderFrame: {"generate/1/1/delta"}, reply.HeaderWork: {bad}}}); err == nil {
 			t.Errorf("%q is taken for a time", bad)
+		}
+	}
+}
+
+// What a frame says of its message and its sources is kept with it: who reads
+// the frames again folds them as those did who read them live.
+func TestWhatIsReadAgainIsWhatWasReadLive(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	h := hub(t, b, "gw")
+	in := h.Expect("r")
+	defer in.Close()
+	sources := json.RawMessage(`[{"id":"a"}]`)
+	sent := 0
+	for i, pieces := range [][]string{{"it ", "is so"}, {"it is", " so"}} {
+		found, err := reply.NewWriter(b.NATS, h.Subject("r"), "r", reply.Retrieve, 1)
+		must(t, err)
+		must(t, found.For(time.Unix(int64(i+1), 0)).Sources(sources))
+		w, err := reply.NewWriter(b.NATS, h.Subject("r"), "r", reply.Generate, 1)
+		must(t, err)
+		w.For(time.Unix(int64(i+1), 0)).From(sources)
+		must(t, w.Delta(pieces[0]), w.Delta(pieces[1]))
+		sent += 3
+	}
+	again, err := reply.Replay(t.Context(), b.JS, "r")
+	must(t, err)
+	defer again.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for range sent {
+		live, err := in.Next(ctx)
+		must(t, err)
+		kept, err := again.Next(ctx)
+		must(t, err)
+		if diff := cmp.Diff(live, kept); diff != "" {
+			t.Error(diff)
 		}
 	}
 }

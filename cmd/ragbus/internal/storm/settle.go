@@ -52,8 +52,46 @@ func (s *storm) settle(ctx context.Context) error {
 			break
 		}
 	}
-	s.found.violatef(5, nil, "after %s there is no rest: %s %v", s.cfg.Settle, state, errIfAny(err))
+	s.found.violatef(5, nil, "after %s there is no rest: %s %v\n%s", s.cfg.Settle, state, errIfAny(err), st.waiting(context.WithoutCancel(ctx)))
 	return nil
+}
+
+// waiting tells of each message that is left in a queue, and of the consumers
+// that should have taken it, for whoever has to find out why.
+func (st *stores) waiting(ctx context.Context) string {
+	const most = 20
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var out strings.Builder
+	left, err := st.queued(ctx)
+	for name := range left {
+		stream, openErr := st.js.Stream(ctx, name)
+		if openErr != nil {
+			err = errors.Join(err, openErr)
+			continue
+		}
+		state := stream.CachedInfo().State
+		fmt.Fprintf(&out, "%s: %d messages from %d to %d\n", name, state.Msgs, state.FirstSeq, state.LastSeq)
+		consumers := stream.ListConsumers(ctx)
+		for c := range consumers.Info() {
+			fmt.Fprintf(&out, "  %s: delivered %d, floor %d, pending %d, unacknowledged %d, redelivered %d, pulls %d\n",
+				c.Name, c.Delivered.Stream, c.AckFloor.Stream, c.NumPending, c.NumAckPending, c.NumRedelivered, c.NumWaiting)
+		}
+		err = errors.Join(err, consumers.Err())
+		shown := 0
+		for seq := state.FirstSeq; seq <= state.LastSeq && shown < most && ctx.Err() == nil; seq++ {
+			m, getErr := stream.GetMsg(ctx, seq)
+			if getErr != nil {
+				continue // it is gone
+			}
+			shown++
+			fmt.Fprintf(&out, "  %d %s, %s old, id %s: %.300s\n", seq, m.Subject, time.Since(m.Time).Round(time.Second), m.Header.Get("Nats-Msg-Id"), m.Data)
+		}
+	}
+	if err != nil {
+		fmt.Fprintf(&out, "  %v\n", err)
+	}
+	return out.String()
 }
 
 func errIfAny(err error) string {
