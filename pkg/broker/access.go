@@ -76,6 +76,7 @@ func AccessOf(name string) Access {
 		a.works(StreamIngest, ConsumerIngestorExtract, ConsumerIngestorEmbed)
 		a.publishes("work it makes or finds forgotten", event.KindDocumentUploaded, event.KindDocumentDeleted, event.KindDocumentChanged, event.KindChunksReady)
 		a.publishes("facts", event.KindDocumentIndexed, event.KindDocumentFailed, event.KindDocumentRemoved)
+		a.Publish = append(a.Publish, Grant{SourcePrefix + ">", "what a source sent and its queue held back, given out again"})
 		a.buriesForsaken()
 		a.leases()
 		a.calls()

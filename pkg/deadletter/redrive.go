@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -257,17 +255,7 @@ func (r *Redriver) restart(ctx context.Context, l Full, doc corpus.Document) err
 
 // resend publishes the message as it was, under another message id.
 func (r *Redriver) resend(ctx context.Context, l Full) error {
-	h := nats.Header{}
-	for key, values := range maps.All(l.header) {
-		if !strings.HasPrefix(key, worker.HeaderDeadPrefix) && !strings.HasPrefix(strings.ToLower(key), "nats-") {
-			h[key] = values
-		}
-	}
-	h[event.HeaderMsgID] = []string{"redrive." + l.ID + "." + strconv.Itoa(l.Redrives+1)}
-	if !l.Deadline.IsZero() {
-		left := (l.Deadline.Sub(r.Now()) + time.Second - 1).Truncate(time.Second)
-		h[event.HeaderTTL] = []string{strconv.Itoa(int(max(left, time.Second)/time.Second)) + "s"}
-	}
+	h := worker.Again(l.header, "redrive."+l.ID+"."+strconv.Itoa(l.Redrives+1), l.Deadline, r.Now())
 	return r.store(ctx, l, h, l.Subject, l.data)
 }
 

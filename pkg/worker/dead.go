@@ -189,3 +189,22 @@ func storyLine(s string) string {
 	}
 	return s[:cut]
 }
+
+// Again returns the headers with which a message is published once more: its
+// own, without the story of a dead letter and what the server is told by them,
+// under another message id, and with what is left of its deadline, at least a
+// second, as the time after which the server drops it. No deadline is zero.
+func Again(header nats.Header, id string, deadline, now time.Time) nats.Header {
+	h := nats.Header{}
+	for key, values := range header {
+		if !strings.HasPrefix(key, HeaderDeadPrefix) && !strings.HasPrefix(strings.ToLower(key), "nats-") {
+			h[key] = values
+		}
+	}
+	h[event.HeaderMsgID] = []string{id}
+	if !deadline.IsZero() {
+		left := (deadline.Sub(now) + time.Second - 1).Truncate(time.Second)
+		h[event.HeaderTTL] = []string{strconv.Itoa(int(max(left, time.Second)/time.Second)) + "s"}
+	}
+	return h
+}

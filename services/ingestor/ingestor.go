@@ -74,6 +74,7 @@ type Service struct {
 	window    *admission.Window
 	checker   *reconcile.Checker
 	lease     *lease.Lease
+	stranded  *worker.Stranded
 }
 
 // IsExtractionChild reports whether this process was started to read one
@@ -110,6 +111,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("set up extraction: %w", err)
 	}
 	s.checker = s.newChecker()
+	s.stranded = worker.NewStranded(deps.JetStream, s.log, broker.StreamIngest, broker.ConsumerIngestorExtract, broker.ConsumerIngestorEmbed)
 	if s.lease, err = s.newSweep(); err != nil {
 		return nil, fmt.Errorf("set up the sweep: %w", err)
 	}

@@ -94,7 +94,8 @@ func (s *Service) sweepUnder(ctx context.Context, fence catalog.Fence) {
 func (s *Service) round(ctx context.Context, fence catalog.Fence, w *walks) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
-	return errors.Join(s.emitStalled(ctx, fence), s.emitChanges(ctx, fence), w.step(ctx))
+	_, err := s.stranded.Look(ctx, s.now())
+	return errors.Join(s.emitStalled(ctx, fence), s.emitChanges(ctx, fence), w.step(ctx), err)
 }
 
 // emitStalled gives the work of documents out again that do not move.
