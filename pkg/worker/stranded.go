@@ -26,12 +26,11 @@ const (
 )
 
 // Stranded gives messages of a work queue out again that the queue holds and
-// nobody will get: their consumer has counted them as done. A server that was
-// killed can leave such behind, when it comes back with an older state of the
-// queue than of the consumer, and gives numbers again that were acknowledged
-// for other messages. Whether one was worked on cannot be told; it is
-// published once more, under another message id, and then removed: handlers
-// do nothing twice.
+// nobody will get, because their consumer counts them as done. A server that
+// was killed can come back with such: the states of a queue and of its
+// consumers are not written together. Whether one was worked on cannot be told
+// from outside; it is published once more, under another message id, and then
+// removed: handlers do nothing twice.
 //
 // It is for one goroutine of one process at a time; two do no harm.
 type Stranded struct {
