@@ -140,6 +140,28 @@ func (w *Writer) compose(d *Draft, q *inquiry, picks []pick) {
 	d.Text = strings.Join(d.Parts, "")
 }
 
+// A text of so many marks, which are one in so many of its characters, is data
+// (JSON, YAML, a program) and no sentence. Few marks are a "Price: 5".
+const (
+	fewMarks  = 8
+	markShare = 10
+)
+
+// data reports whether a text is for machines: so full of their marks that it says nothing when read.
+func data(text string) bool {
+	marks, all := 0, 0
+	for _, r := range text {
+		if unicode.IsSpace(r) {
+			continue
+		}
+		all++
+		if strings.ContainsRune(`{}[]<>=:;"\|$#&`, r) {
+			marks++
+		}
+	}
+	return marks > fewMarks && marks*markShare > all
+}
+
 // usable reports whether a line can stand in an answer: it has words, and is not a question.
 func usable(text string) bool {
 	last, _ := utf8.DecodeLastRuneInString(strings.TrimRight(text, " \"'”’»)"))

@@ -13,6 +13,24 @@ import (
 
 func writer() *Writer { return New(lexical.New(), embed.Profile{}) }
 
+// What a program reads is no sentence for people, whatever words it holds.
+func TestDataIsNoSentence(t *testing.T) {
+	t.Parallel()
+	from := []corpus.Passage{
+		{ID: "y", Title: "API", Score: 1, Text: "example: {question: \"How long does probation last?\", answer: \"Probation lasts as the contract says\", grounded: true, reason: null,\n" +
+			"citations: [{marker: 1, passage_id: d1, version: \"9f86\", quote: \"probation\"}], usage: {prompt_tokens: 0}}"},
+		{ID: "g", Title: "Guide", Score: 0.9, Text: "Probation lasts six months. Notice period: four weeks."},
+	}
+	for question, want := range map[string]string{
+		"How long does probation last?": "Probation lasts six months.", "What is the notice period?": "Notice period: four weeks.",
+	} {
+		d, ok := writer().Write(question, from)
+		if !ok || !strings.Contains(d.Text, want) || strings.Contains(d.Text, "marker") {
+			t.Errorf("%s %t %q", question, ok, d.Text)
+		}
+	}
+}
+
 func TestWrite(t *testing.T) {
 	t.Parallel()
 	manual := corpus.Passage{

@@ -205,7 +205,7 @@ func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
 			intro = k
 			continue
 		}
-		if s.Kind == sentence.Code || !usable(body) {
+		if s.Kind == sentence.Code || !usable(body) || s.Kind == sentence.Prose && data(body) {
 			continue
 		}
 		c := &candidate{
