@@ -47,7 +47,7 @@ func TestAMessageBelowItsConsumersFloorIsGivenOutAgain(t *testing.T) {
 	for m := range batch.Messages() {
 		e, err := event.Decode(event.Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
 		must(t, err)
-		got[e.Data.(event.ChunksReady).ID] = true //nolint:errcheck,forcetypeassert // the test's own
+		got[e.Data.(event.ChunksReady).ID] = true //nolint:forcetypeassert // the test made it
 		first := m.Headers().Get(worker.HeaderFirstStored)
 		if again := m.Headers().Get(event.HeaderMsgID) != e.ID; again != (first != "") {
 			t.Errorf("%s: message id %q, first stored %q", e.ID, m.Headers().Get(event.HeaderMsgID), first)
