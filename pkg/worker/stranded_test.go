@@ -47,7 +47,11 @@ func TestAMessageBelowItsConsumersFloorIsGivenOutAgain(t *testing.T) {
 	for m := range batch.Messages() {
 		e, err := event.Decode(event.Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
 		must(t, err)
-		got[e.Data.(event.ChunksReady).ID] = true //nolint:forcetypeassert // the test made it
+		ready, ok := e.Data.(event.ChunksReady)
+		if !ok {
+			t.Fatalf("got %T", e.Data)
+		}
+		got[ready.ID] = true
 		first := m.Headers().Get(worker.HeaderFirstStored)
 		if again := m.Headers().Get(event.HeaderMsgID) != e.ID; again != (first != "") {
 			t.Errorf("%s: message id %q, first stored %q", e.ID, m.Headers().Get(event.HeaderMsgID), first)
