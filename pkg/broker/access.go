@@ -76,7 +76,7 @@ func AccessOf(name string) Access {
 		a.works(StreamIngest, ConsumerIngestorExtract, ConsumerIngestorEmbed)
 		a.publishes("work it makes or finds forgotten", event.KindDocumentUploaded, event.KindDocumentDeleted, event.KindDocumentChanged, event.KindChunksReady)
 		a.publishes("facts", event.KindDocumentIndexed, event.KindDocumentFailed, event.KindDocumentRemoved)
-		a.Publish = append(a.Publish, Grant{SourcePrefix + ">", "what a source sent and its queue held back, given out again"})
+		a.freesStranded()
 		a.buriesForsaken()
 		a.leases()
 		a.calls()
@@ -151,6 +151,13 @@ func (a *Access) buriesForsaken() {
 	for _, stream := range []string{StreamChat, StreamIngest} {
 		a.Publish = append(a.Publish, Grant{jsAPI + "STREAM.MSG.GET." + stream, why}, Grant{jsAPI + "STREAM.MSG.DELETE." + stream, why})
 	}
+}
+
+// freesStranded adds what is needed to give out again what a queue holds back.
+func (a *Access) freesStranded() {
+	const why = "work that its queue held back, given out again"
+	a.publishes(why, event.KindChatAsked, event.KindChatRetrieved)
+	a.Publish = append(a.Publish, Grant{SourcePrefix + ">", why})
 }
 
 // calls adds what those need who share a provider's limits with others.

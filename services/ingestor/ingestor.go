@@ -74,7 +74,7 @@ type Service struct {
 	window    *admission.Window
 	checker   *reconcile.Checker
 	lease     *lease.Lease
-	stranded  *worker.Stranded
+	stranded  []*worker.Stranded
 }
 
 // IsExtractionChild reports whether this process was started to read one
@@ -111,7 +111,10 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("set up extraction: %w", err)
 	}
 	s.checker = s.newChecker()
-	s.stranded = worker.NewStranded(deps.JetStream, s.log, broker.StreamIngest, broker.ConsumerIngestorExtract, broker.ConsumerIngestorEmbed)
+	s.stranded = []*worker.Stranded{
+		worker.NewStranded(deps.JetStream, s.log, broker.StreamIngest, broker.ConsumerIngestorExtract, broker.ConsumerIngestorEmbed),
+		worker.NewStranded(deps.JetStream, s.log, broker.StreamChat, broker.ConsumerRetriever, broker.ConsumerGenerator),
+	}
 	if s.lease, err = s.newSweep(); err != nil {
 		return nil, fmt.Errorf("set up the sweep: %w", err)
 	}

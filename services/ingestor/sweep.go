@@ -94,8 +94,17 @@ func (s *Service) sweepUnder(ctx context.Context, fence catalog.Fence) {
 func (s *Service) round(ctx context.Context, fence catalog.Fence, w *walks) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
-	_, err := s.stranded.Look(ctx, s.now())
-	return errors.Join(s.emitStalled(ctx, fence), s.emitChanges(ctx, fence), w.step(ctx), err)
+	return errors.Join(s.emitStalled(ctx, fence), s.emitChanges(ctx, fence), w.step(ctx), s.freeStranded(ctx))
+}
+
+// freeStranded gives out again what the queues of all services hold and nobody would get.
+func (s *Service) freeStranded(ctx context.Context) error {
+	var problems []error
+	for _, queue := range s.stranded {
+		_, err := queue.Look(ctx, s.now())
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
 }
 
 // emitStalled gives the work of documents out again that do not move.
