@@ -49,6 +49,9 @@ type Assembler struct {
 type progress struct {
 	work         int64
 	attempt, seq int
+	writer       string
+	// retired are the writers of the same attempt before this one.
+	retired []string
 }
 
 // follows reports whether the frame is of a newer attempt: a later one at the
@@ -67,11 +70,38 @@ const (
 	stepGap
 )
 
+// of reports whether the frame is of the attempt, and by whom it is known to
+// be written. A frame that does not say by whom is taken for one of theirs.
+func (p progress) of(f Frame) (attempt, writer bool) {
+	attempt = f.Work == p.work && f.Attempt == p.attempt
+	return attempt, attempt && (f.Writer == p.writer || f.Writer == "")
+}
+
+// takesOver reports whether the frame is of another writer of the same
+// attempt, who has not been seen before. Whoever comes last is believed: the
+// one before may be dead, and is not listened to any more.
+func (p progress) takesOver(f Frame) bool {
+	attempt, writer := p.of(f)
+	return attempt && !writer && !slices.Contains(p.retired, f.Writer)
+}
+
+// to returns the progress that a frame makes.
+func (p progress) to(f Frame) progress {
+	switch attempt, writer := p.of(f); {
+	case writer:
+		p.seq = f.Seq
+		return p
+	case attempt:
+		return progress{f.Work, f.Attempt, f.Seq, f.Writer, append(p.retired, p.writer)}
+	}
+	return progress{work: f.Work, attempt: f.Attempt, seq: f.Seq, writer: f.Writer}
+}
+
 // step reports whether a frame is the next one, that of a newer attempt, old, or too far ahead.
 func (p progress) step(f Frame) step {
-	same := f.Work == p.work && f.Attempt == p.attempt
+	_, same := p.of(f)
 	switch {
-	case !same && !p.follows(f), same && f.Seq <= p.seq:
+	case !same && !p.follows(f) && !p.takesOver(f), same && f.Seq <= p.seq:
 		return stepIgnore
 	case same && f.Seq == p.seq+1:
 		return stepNext
@@ -111,7 +141,7 @@ func (a *Assembler) Next(f Frame) []Update {
 	if !known {
 		return []Update{{Kind: Lost}}
 	}
-	*p = progress{f.Work, f.Attempt, f.Seq}
+	*p = p.to(f)
 	if other != nil {
 		a.sources = other
 	}

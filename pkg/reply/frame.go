@@ -17,6 +17,8 @@ import (
 const (
 	// HeaderFrame is the header of a frame: <stage>/<attempt>/<seq>/<type>.
 	HeaderFrame = "Rag-Frame"
+	// HeaderWriter is that of frames which say who wrote them.
+	HeaderWriter = "Rag-Writer"
 	// HeaderWork is that of frames which say what message they are written for.
 	HeaderWork = "Rag-Work"
 	// HeaderSources is that of an attempt's first frame which says from which
@@ -60,6 +62,10 @@ type Frame struct {
 	Work int64
 	// Attempt is the delivery that wrote the frame, from 1.
 	Attempt int
+	// Writer tells two apart who write the same attempt: one who is thought dead
+	// and goes on, and one whose delivery got the number of the other's next
+	// try. "" when that is not said.
+	Writer string
 	// Seq counts the frames of a stage's attempt from 1.
 	Seq  int
 	Type Type
@@ -112,7 +118,7 @@ func readFrame(subject string, header nats.Header, data []byte) (Frame, error) {
 		return Frame{}, err
 	}
 	f.Request = subject[strings.LastIndexByte(subject, '.')+1:]
-	f.Data, f.Sources = data, header.Get(HeaderSources)
+	f.Data, f.Writer, f.Sources = data, header.Get(HeaderWriter), header.Get(HeaderSources)
 	if work := header.Get(HeaderWork); work != "" {
 		if f.Work, err = strconv.ParseInt(work, 10, 64); err != nil || f.Work < 0 {
 			return Frame{}, fmt.Errorf("%w: what it is written for", errFrame)

@@ -106,6 +106,45 @@ func TestFramesOfTwoMessagesAreNotMixed(t *testing.T) {
 	}
 }
 
+// Two may write the same attempt: one who is thought dead goes on, and the
+// number of its next try is that of the other's delivery. Whoever comes last
+// is believed, and the other is not heard any more.
+func TestFramesOfTwoWritersAreNotMixed(t *testing.T) {
+	t.Parallel()
+	var out tape
+	for _, pieces := range [][]string{{"it ", "is so"}, {"it is", " so"}} {
+		w, err := reply.NewWriter(&out, "rag.answer.v1.gw.r", "r", reply.Generate, 2)
+		must(t, err)
+		w.For(time.Unix(1, 0))
+		must(t, w.Delta(pieces[0]), w.Delta(pieces[1]), w.End(nil))
+	}
+	for name, c := range map[string]struct {
+		order []int
+		want  string
+	}{
+		"one after the other": {[]int{0, 1, 2, 3, 4, 5}, "it |is so|end"},
+		"in turns":            {[]int{0, 3, 1, 4, 2, 5}, "it |restart|it is| so|end"},
+		"the other first":     {[]int{3, 0, 4, 5, 1, 2}, "it is|restart|it |is so|end"},
+		"read again":          {[]int{0, 3, 0, 1, 2, 3, 4, 5}, "it |restart|it is| so|end"},
+		"without a beginning": {[]int{0, 4, 3, 4, 5}, "it |lost|restart|it is| so|end"},
+	} {
+		var a reply.Assembler
+		var told []string
+		for _, i := range c.order {
+			for _, u := range a.Next(out.frames[i]) {
+				if u.Kind == reply.Added {
+					told = append(told, string(u.Data))
+				} else {
+					told = append(told, string(u.Kind))
+				}
+			}
+		}
+		if got := strings.Join(told, "|"); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
 // What a frame says of its message and its sources is kept with it: who reads
 // the frames again folds them as those did who read them live.
 func TestWhatIsReadAgainIsWhatWasReadLive(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ type Writer struct {
 	request string
 	stage   Stage
 	attempt int
+	name    string
 	work    string
 
 	mu      sync.Mutex
@@ -49,8 +51,11 @@ func NewWriter(out Publisher, subject, request string, stage Stage, attempt int)
 			return nil, err
 		}
 	}
-	return &Writer{out: out, subject: subject, request: request, stage: stage, attempt: max(attempt, 1)}, nil
+	return &Writer{out: out, subject: subject, request: request, stage: stage, attempt: max(attempt, 1), name: writerName()}, nil
 }
+
+// writerName makes a name that no other writer of the same answer has. It is no secret.
+func writerName() string { return strconv.FormatUint(rand.Uint64(), 36) } //nolint:gosec // see above
 
 // For returns w, whose frames say that they are written for the message that
 // was stored at that time. Call it before anything is sent.
@@ -126,7 +131,7 @@ func (w *Writer) send(t Type, data []byte) error {
 	seq := w.seq + 1
 	if w.subject != "" {
 		f := Frame{Stage: w.stage, Attempt: w.attempt, Seq: seq, Type: t}
-		m := &nats.Msg{Subject: w.subject, Header: nats.Header{HeaderFrame: {f.header()}}, Data: data}
+		m := &nats.Msg{Subject: w.subject, Header: nats.Header{HeaderFrame: {f.header()}, HeaderWriter: {w.name}}, Data: data}
 		if w.work != "" {
 			m.Header[HeaderWork] = []string{w.work}
 		}
