@@ -189,6 +189,13 @@ func (r *request) begin(in ask) (*answer, error) {
 	}
 	a := r.s.newAnswer(r.caller(), turn, r.started)
 	if turn.Answer.Status.Terminal() {
+		if !in.stream {
+			return a, nil
+		}
+		// From where one who resumes it reads it, so that they count alike.
+		if err := a.resume(r.ctx); err != nil {
+			return nil, chatError{err, a.id()}
+		}
 		return a, nil
 	}
 	// Expected before published, so that no frame can be missed.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -152,6 +153,30 @@ func TestAReaderGoesOnAtAnotherGatewayWhileTheAnswerIsMade(t *testing.T) {
 	}
 	if got := names(after); got != "delta,delta,done" {
 		t.Fatal(got)
+	}
+}
+
+// Asked again under its key when the answer is there, a stream is counted as
+// one that resumes it counts: its reader may go on there.
+func TestARepeatedStreamCountsLikeAResumedOne(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(func(w *work) {
+		w.sources("p1", "p2")
+		out := w.writer(reply.Generate, 1)
+		must(t, errors.Join(out.Delta("one "), out.Delta("two "), out.Delta("three")))
+		w.finish(out, w.answerOf("one two three"), "p1", "p2")
+	})
+	g, other := s.serve(), s.serve()
+	key := header{"Idempotency-Key": "k"}
+	first := g.askStreaming(key).rest()
+	again := other.askStreaming(key).rest()
+	if diff := cmp.Diff(fmt.Sprint(first), fmt.Sprint(again)); diff != "" {
+		t.Errorf("-first +again\n%s", diff)
+	}
+	const had = 3
+	if diff := cmp.Diff(fmt.Sprint(again[had:]), fmt.Sprint(other.reopen(startedID(t, again[0]), had).rest())); diff != "" {
+		t.Errorf("-again +resumed\n%s", diff)
 	}
 }
 
