@@ -50,7 +50,7 @@ type progress struct {
 	work         int64
 	attempt, seq int
 	writer       string
-	// retired are the writers of the same attempt before this one.
+	// retired are the writers of the same attempt before this one, the last maxFound.
 	retired []string
 }
 
@@ -92,7 +92,7 @@ func (p progress) to(f Frame) progress {
 		p.seq = f.Seq
 		return p
 	case attempt:
-		return progress{f.Work, f.Attempt, f.Seq, f.Writer, append(p.retired, p.writer)}
+		return progress{f.Work, f.Attempt, f.Seq, f.Writer, append(p.retired[max(0, len(p.retired)-maxFound+1):], p.writer)}
 	}
 	return progress{work: f.Work, attempt: f.Attempt, seq: f.Seq, writer: f.Writer}
 }
@@ -155,8 +155,9 @@ func (a *Assembler) Next(f Frame) []Update {
 	return append(updates, a.take(f)...)
 }
 
-// maxFound is of how many retrievals the sources are remembered, the last ones:
-// more than a question is delivered with any luck. What is forgotten is read from the record.
+// maxFound is of how many retrievals the sources are remembered, and how many
+// writers of one attempt, the last ones: more than a question is delivered with
+// any luck. What is forgotten is read from the record.
 const maxFound = 8
 
 func (a *Assembler) remember(sources []byte) {

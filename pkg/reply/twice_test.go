@@ -23,6 +23,23 @@ func (p *tape) PublishMsg(m *nats.Msg) error {
 	return err
 }
 
+// told is what a reader is told who gets the frames in that order: the text's
+// pieces, and the names of what is no text.
+func (p *tape) told(order []int) string {
+	var a reply.Assembler
+	var told []string
+	for _, i := range order {
+		for _, u := range a.Next(p.frames[i]) {
+			if u.Kind == reply.Added {
+				told = append(told, string(u.Data))
+			} else {
+				told = append(told, string(u.Kind))
+			}
+		}
+	}
+	return strings.Join(told, "|")
+}
+
 // A question that was delivered to two retrievers has two lists of sources, of
 // which the answer is written from one. The reader ends up with that one.
 func TestTheReaderHasTheSourcesThatTheAnswerIsWrittenFrom(t *testing.T) {
@@ -84,18 +101,7 @@ func TestFramesOfTwoMessagesAreNotMixed(t *testing.T) {
 		"in turns":            {[]int{0, 3, 1, 4, 2, 5}, "it |restart|it is| so|end"},
 		"the later first":     {[]int{3, 0, 1, 2, 4, 5}, "it is| so|end"},
 	} {
-		var a reply.Assembler
-		var told []string
-		for _, i := range c.order {
-			for _, u := range a.Next(out.frames[i]) {
-				if u.Kind == reply.Added {
-					told = append(told, string(u.Data))
-				} else {
-					told = append(told, string(u.Kind))
-				}
-			}
-		}
-		if got := strings.Join(told, "|"); got != c.want {
+		if got := out.told(c.order); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
@@ -128,18 +134,7 @@ func TestFramesOfTwoWritersAreNotMixed(t *testing.T) {
 		"read again":          {[]int{0, 3, 0, 1, 2, 3, 4, 5}, "it |restart|it is| so|end"},
 		"without a beginning": {[]int{0, 4, 3, 4, 5}, "it |lost|restart|it is| so|end"},
 	} {
-		var a reply.Assembler
-		var told []string
-		for _, i := range c.order {
-			for _, u := range a.Next(out.frames[i]) {
-				if u.Kind == reply.Added {
-					told = append(told, string(u.Data))
-				} else {
-					told = append(told, string(u.Kind))
-				}
-			}
-		}
-		if got := strings.Join(told, "|"); got != c.want {
+		if got := out.told(c.order); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}

@@ -137,6 +137,7 @@ func (s *Stranded) below(
 func (s *Stranded) again(ctx context.Context, stream jetstream.Stream, m *jetstream.RawStreamMsg, now time.Time) error {
 	id := "stranded." + strconv.FormatUint(m.Sequence, 10) + "." + strconv.FormatInt(m.Time.UnixNano(), 36)
 	deadline, _ := time.Parse(time.RFC3339Nano, m.Header.Get(event.HeaderDeadline))
+	became := "was taken out, past its deadline"
 	if deadline.IsZero() || now.Before(deadline) {
 		h := Again(m.Header, id, deadline, now)
 		if h.Get(HeaderFirstStored) == "" {
@@ -145,8 +146,9 @@ func (s *Stranded) again(ctx context.Context, stream jetstream.Stream, m *jetstr
 		if _, err := s.publisher.Store(ctx, &nats.Msg{Subject: m.Subject, Header: h, Data: m.Data}); err != nil {
 			return fmt.Errorf("give a stranded message out again: %w", err)
 		}
+		became = "was given out again"
 	}
-	s.log.WarnContext(ctx, "a message that its queue held and nobody would get was given out again", slog.String("stream", s.stream),
+	s.log.WarnContext(ctx, "its queue held a message that nobody would get", slog.String("became", became), slog.String("stream", s.stream),
 		slog.String("subject", m.Subject), slog.Uint64("sequence", m.Sequence), slog.String("event_id", m.Header.Get(event.HeaderMsgID)))
 	if err := stream.DeleteMsg(ctx, m.Sequence); err != nil && !gone(err) {
 		return fmt.Errorf("take a stranded message out of its place: %w", err)
