@@ -165,8 +165,16 @@ func (a *answer) heal(ctx context.Context) error {
 	return nil
 }
 
-// until returns a context that ends at the chat's deadline, or when it is cancelled.
+// keptWithin bounds the reading of frames whose answer is on record: all of
+// them were sent, and what does not come is lost.
+const keptWithin = 5 * time.Second
+
+// until returns a context that ends at the chat's deadline, or when it is
+// cancelled; of one that has its answer, when its frames should have come.
 func (a *answer) until(ctx context.Context) (context.Context, func()) {
+	if a.turn.Answer.Status.Terminal() {
+		return context.WithTimeoutCause(ctx, keptWithin, errFramesLost)
+	}
 	ctx, unwatch := a.s.cancels.Watch(ctx, a.id())
 	ctx, cancel := context.WithDeadlineCause(ctx, a.turn.Question.Deadline, errDeadline)
 	return ctx, func() {
@@ -244,6 +252,9 @@ func (a *answer) object(end []byte) ([]byte, error) {
 // ending returns the answer of a chat whose frames will not be read to their end.
 func (a *answer) ending(ctx, waiting context.Context, why error) (conversation.Answer, error) {
 	if errors.Is(why, errFramesLost) {
+		if a.turn.Answer.Status.Terminal() {
+			return a.turn.Answer, nil
+		}
 		stored, err := a.fromRecord(waiting)
 		if err == nil {
 			return stored, nil

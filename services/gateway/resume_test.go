@@ -180,6 +180,39 @@ func TestARepeatedStreamCountsLikeAResumedOne(t *testing.T) {
 	}
 }
 
+// A worker that died between storing the answer and telling its end leaves
+// frames without one. Who comes then gets the answer from the record, and need
+// not wait for the deadline.
+func TestAnAnswerOnRecordIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	stored := make(chan struct{})
+	s.workers(func(w *work) {
+		defer close(stored)
+		w.sources("p1", "p2")
+		must(t, w.writer(reply.Generate, 1).Delta("one "))
+		_, err := s.chats.Finish(w.ctx, conversation.Caller{Tenant: w.event.Tenant, Owner: w.ask.Owner}, w.answerOf("one two"))
+		must(t, err)
+	})
+	g := s.serve()
+	r := g.askStreaming(header{"Idempotency-Key": "k"})
+	first := r.want("started")
+	<-stored
+	r.close()
+	began := time.Now()
+	for name, again := range map[string]*sseReader{
+		"repeated": g.askStreaming(header{"Idempotency-Key": "k"}), "resumed": g.reopen(startedID(t, first), 1),
+	} {
+		events := again.rest()
+		if last := events[len(events)-1]; last.name != "done" || !strings.Contains(last.data, "one two") {
+			t.Errorf("%s: %v", name, events)
+		}
+	}
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
 func TestASecondAttemptStartsOver(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
