@@ -22,7 +22,8 @@ type Scope struct {
 }
 
 // SystemScope returns the scope of work that acts for the tenant itself: it
-// sees every document whatever its acl. It is never made from a request.
+// sees every document whatever its acl. No request can ask for it; it manages
+// the documents where requests are not asked whose they are.
 func SystemScope(tenant string) (Scope, error) {
 	s, err := NewScope(tenant)
 	s.system = true

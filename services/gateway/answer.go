@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -273,24 +272,18 @@ func (a *answer) settle(ctx context.Context, why error) (conversation.Answer, er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), terminalWrite)
 	defer cancel()
 	if errors.Is(why, errDeadline) {
-		stored, err := a.s.deps.Conversations.Finish(ctx, a.caller, ended(a.turn, conversation.Failed, tooLate(), a.s.now()))
+		stored, err := a.s.finish(ctx, a.caller, ended(a.turn, conversation.Failed, tooLate(), a.s.now()))
 		if err == nil && stored.Status == conversation.Failed {
-			a.stopWork(ctx)
+			a.s.tellWorkers(ctx, a.id())
 		}
-		a.s.readers.answered(a.id())
 		return stored, err
 	}
 	if errors.Is(why, reply.ErrCancelled) {
-		return a.s.cancelWork(ctx, a.caller, a.turn)
+		cancelled := ended(a.turn, conversation.Cancelled, nil, a.s.now())
+		a.keepSources(&cancelled)
+		return a.s.finish(ctx, a.caller, cancelled)
 	}
 	return conversation.Answer{}, why
-}
-
-// stopWork tells workers that nobody wants the answer any more.
-func (a *answer) stopWork(ctx context.Context) {
-	if err := reply.Cancel(a.s.nats, a.id()); err != nil {
-		a.s.log.LogAttrs(ctx, slog.LevelWarn, "workers were not told of a deadline", slog.Any("error", err))
-	}
 }
 
 // failed records the error that a worker sent, unless it did so itself.
@@ -301,12 +294,16 @@ func (a *answer) failed(ctx context.Context, data []byte) (conversation.Answer, 
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), terminalWrite)
 	defer cancel()
-	a.s.readers.answered(a.id())
 	failed := ended(a.turn, conversation.Failed, &p, a.s.now())
+	a.keepSources(&failed)
+	return a.s.finish(ctx, a.caller, failed)
+}
+
+// keepSources gives an answer that no worker ended the sources that its reader was told.
+func (a *answer) keepSources(of *conversation.Answer) {
 	if sources := passagesOf(a.asm.Sources()); len(sources) > 0 {
-		failed.Sources = sources
+		of.Sources = sources
 	}
-	return a.s.deps.Conversations.Finish(ctx, a.caller, failed)
 }
 
 // fromRecord waits for the answer in the record, when its frames are lost.

@@ -95,7 +95,7 @@ func (r *request) askInBackground(in ask) error {
 			return err
 		}
 	}
-	return r.accepted(chatPath(turn.Question.ID), shownAnswer(turn.Answer))
+	return r.accepted(chatPath(turn.Question.ID), shownAnswer(r.s.asItStands(r.ctx, turn.Answer)))
 }
 
 func chatPath(id string) string { return "/v1/chat/" + id }
@@ -311,7 +311,20 @@ func (r *request) getChat() error {
 	if err != nil {
 		return err
 	}
-	return r.json(http.StatusOK, shownAnswer(turn.Answer))
+	return r.json(http.StatusOK, shownAnswer(r.s.asItStands(r.ctx, turn.Answer)))
+}
+
+// asItStands returns the answer as running when something was told of it. That
+// is not on record: it would cost every question a write for a state that ends
+// within seconds. A question that is asked for one object is told nothing of.
+func (s *Service) asItStands(ctx context.Context, a conversation.Answer) conversation.Answer {
+	if a.Status != conversation.Queued {
+		return a
+	}
+	if kept, err := s.framesKept(ctx, a.ID); err == nil && kept {
+		a.Status = conversation.Running
+	}
+	return a
 }
 
 // cancelChat ends a chat at once. One that has its answer keeps it.

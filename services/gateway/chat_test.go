@@ -95,8 +95,7 @@ func TestTheQuestionReachesTheBrokerWhole(t *testing.T) {
 func TestNoAnswerBeforeTheDeadlineIs504AndTheChatFails(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	cancelled, err := s.bus.NATS.SubscribeSync("rag.cancel.v1.*")
-	must(t, err)
+	cancelled := s.cancellations()
 	g := s.serve() // and nobody works
 	p := g.postJSON("/v1/chat", `{"question":"Why?","deadline_ms":1000}`).problem(t, http.StatusGatewayTimeout, "deadline_exceeded")
 	var a conversation.Answer
@@ -209,6 +208,39 @@ func TestABackgroundChatIsReadLater(t *testing.T) {
 		g.get("/v1/chat/"+a.ID).decode(t, &a)
 		return a.Status == conversation.Completed && a.Answer == "Later."
 	})
+}
+
+func TestAChatRunsFromItsFirstWordOn(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	begin, end := make(chan struct{}), make(chan struct{})
+	s.workers(func(w *work) {
+		<-begin
+		w.sources("p1")
+		<-end
+		w.finish(w.writer(reply.Generate, 1), w.answerOf("Later."), "p1")
+	})
+	g := s.serve()
+	const ask = `{"question":"Why?","background":true}`
+	key := header{"Idempotency-Key": "once"}
+	var a conversation.Answer
+	g.postJSON("/v1/chat", ask, key).decode(t, &a)
+	is := func(want conversation.Status) func() bool {
+		return func() bool { return g.status(a.ID) == want }
+	}
+	if !is(conversation.Queued)() {
+		t.Fatal("nobody has begun")
+	}
+	close(begin)
+	eventually(t, "running", is(conversation.Running))
+	var again conversation.Answer
+	g.postJSON("/v1/chat", ask, key).decode(t, &again)
+	messages := g.get("/v1/conversations/" + a.ConversationID + "/messages")
+	if again.Status != conversation.Running || !strings.Contains(string(messages.body), `"status":"running"`) {
+		t.Errorf("asked again it is %q; %s", again.Status, messages.body)
+	}
+	close(end)
+	eventually(t, "completed", is(conversation.Completed))
 }
 
 func TestACancelledChatStaysCancelled(t *testing.T) {

@@ -102,6 +102,7 @@ func (r *request) listMessages() error {
 	}
 	all := make([]message, 0, 2*len(turns))
 	for _, t := range turns {
+		t.Answer = r.s.asItStands(r.ctx, t.Answer)
 		for _, m := range messagesOf(t) {
 			if before == 0 || m.Seq < before {
 				all = append(all, m)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/corpus"
@@ -90,12 +91,22 @@ func shownChunk(c corpus.Chunk) chunk {
 
 // named returns the id in the path and what the caller may read.
 func (r *request) named() (string, corpus.Scope, error) {
-	scope, err := r.who.Scope()
+	scope, err := r.manages()
 	if err != nil {
 		return "", scope, err
 	}
 	id, err := r.idParam()
 	return id, scope, err
+}
+
+// manages returns which documents the caller may look after. Where nobody is
+// asked who they are, who uploaded a document for others could not be told from
+// them: everybody looks after all, while searches find what has no acl.
+func (r *request) manages() (corpus.Scope, error) {
+	if r.s.cfg.Auth == access.AuthNone {
+		return corpus.SystemScope(r.who.Tenant)
+	}
+	return r.who.Scope()
 }
 
 func (r *request) getDocument() error {
@@ -119,7 +130,7 @@ func (r *request) getDocument() error {
 }
 
 func (r *request) listDocuments() error {
-	scope, err := r.who.Scope()
+	scope, err := r.manages()
 	if err != nil {
 		return err
 	}

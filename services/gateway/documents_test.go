@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -367,4 +368,26 @@ func TestOneWaiterTooManyIs503AndAStopEndsWaits(t *testing.T) {
 	g.cancel()
 	(<-first).document(t, http.StatusOK)
 	g.stop()
+}
+
+// Nobody is asked who they are: whoever uploads for others looks after it.
+func TestWithoutKeysDocumentsForOthersCanBeManaged(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	g := s.serve()
+	const path = "/v1/documents/theirs"
+	g.postJSON("/v1/documents", `{"text":"for the board","id":"theirs","acl":["group:board"]}`).document(t, http.StatusAccepted)
+	if d := g.get(path).document(t, http.StatusOK); !slices.Equal(d.ACL, []string{"group:board"}) {
+		t.Errorf("acl %q", d.ACL)
+	}
+	if list := g.get("/v1/documents"); !strings.Contains(string(list.body), `"theirs"`) {
+		t.Errorf("not listed: %s", list.body)
+	}
+	if got := g.get(path + "/content"); string(got.body) != "for the board" {
+		t.Errorf("content %q", got.body)
+	}
+	g.do(http.MethodPatch, path, strings.NewReader(`{"acl":["group:legal"]}`), header{"Content-Type": "application/json"}).document(t, http.StatusOK)
+	if got := g.do(http.MethodDelete, path, nil, nil); got.status != http.StatusAccepted {
+		t.Errorf("delete: %d %s", got.status, got.body)
+	}
 }

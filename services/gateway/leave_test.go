@@ -3,10 +3,13 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/ragbus/ragbus/pkg/conversation"
 	"github.com/ragbus/ragbus/pkg/reply"
@@ -23,8 +26,7 @@ func (g *server) status(chat string) conversation.Status {
 func TestTheWorkOfAReaderWhoLeftIsCancelled(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	cancelled, err := s.bus.NATS.SubscribeSync("rag.cancel.v1.*")
-	must(t, err)
+	cancelled := s.cancellations()
 	s.workers(func(w *work) { w.sources("p1") })
 	g := s.serve()
 	r := g.askStreaming(nil)
@@ -38,16 +40,13 @@ func TestTheWorkOfAReaderWhoLeftIsCancelled(t *testing.T) {
 	if took := time.Since(left); took > 5*time.Second {
 		t.Errorf("noticed only after %s", took)
 	}
-	if st := g.status(id); st != conversation.Cancelled {
-		t.Fatal(st)
-	}
+	eventually(t, "cancelled", func() bool { return g.status(id) == conversation.Cancelled })
 }
 
 func TestTheWorkGoesOnWhileAnyoneReads(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	cancelled, err := s.bus.NATS.SubscribeSync("rag.cancel.v1.*")
-	must(t, err)
+	cancelled := s.cancellations()
 	finish := make(chan struct{})
 	s.workers(func(w *work) {
 		w.sources("p1")
@@ -112,27 +111,86 @@ func TestABackgroundChatOutlivesItsReader(t *testing.T) {
 	eventually(t, "completed", func() bool { return g.status(id) == conversation.Completed })
 }
 
-func TestADeleteEndsTheStreamAtOnce(t *testing.T) {
+// A worker that lives ends what is cancelled: all have what was told until then.
+func TestACancelledAnswerKeepsWhatWasTold(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	cancelled := s.cancellations()
+	s.workers(func(w *work) {
+		w.sources("p1")
+		out := w.writer(reply.Generate, 1)
+		must(t, out.Delta("One. "))
+		must(t, out.Delta("Two."))
+		if _, err := cancelled.NextMsg(patience); err != nil {
+			t.Errorf("not cancelled: %v", err)
+		}
+		said := w.answerOf("One. Two.")
+		said.Status = conversation.Cancelled
+		w.finish(out, said, "p1")
+	})
+	g, other := s.serve(), s.serve()
+	r := g.askStreaming(nil)
+	told := []sseEvent{r.want("started"), r.want("sources"), r.want("delta"), r.want("delta")}
+	id := startedID(t, told[0])
+	var returned conversation.Answer
+	other.do(http.MethodDelete, "/v1/chat/"+id, nil, nil).decode(t, &returned)
+	told = append(told, r.rest()...)
+	done := told[len(told)-1]
+	if got := names(told); got != "started,sources,delta,delta,done" {
+		t.Fatal(told)
+	}
+	var a conversation.Answer
+	must(t, json.Unmarshal([]byte(done.data), &a))
+	if a.Status != conversation.Cancelled || a.Answer != "One. Two." || !strings.Contains(string(a.Sources), "Text of p1") {
+		t.Errorf("told %s", done.data)
+	}
+	if diff := cmp.Diff(a, returned); diff != "" {
+		t.Errorf("-told +returned\n%s", diff)
+	}
+	for last := range told {
+		if diff := cmp.Diff(fmt.Sprint(told[last:]), fmt.Sprint(other.reopen(id, last).rest())); diff != "" {
+			t.Errorf("read again after %d: %s", last, diff)
+		}
+	}
+}
+
+// The worker is dead, or has not begun: the record keeps what it told.
+func TestWhatADeadWorkerToldIsKeptWhenItsAnswerIsCancelled(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.workers(func(w *work) {
 		w.sources("p1")
-		must(t, w.writer(reply.Generate, 1).Delta("part"))
+		if w.ask.Question == "Why?" {
+			must(t, w.writer(reply.Generate, 1).Delta("part"))
+		}
 	})
-	g, other := s.serve(), s.serve()
-	r := g.askStreaming(nil)
-	id := startedID(t, r.want("started"))
-	r.want("sources")
-	r.want("delta")
-	if got := other.do(http.MethodDelete, "/v1/chat/"+id, nil, nil); got.status != http.StatusOK {
-		t.Fatalf("%d %s", got.status, got.body)
-	}
-	events := r.rest()
-	last := events[len(events)-1]
-	var a conversation.Answer
-	must(t, json.Unmarshal([]byte(last.data), &a))
-	if last.name != "done" || a.Status != conversation.Cancelled {
-		t.Fatal(events)
+	for question, want := range map[string]struct{ told, events string }{
+		"Why?":     {"part", "started,sources,delta,restart,sources,delta,done"},
+		"Why not?": {"", "started,sources,done"},
+	} {
+		t.Run(question, func(t *testing.T) {
+			t.Parallel()
+			g, other := s.serve(), s.serve()
+			r := g.open(http.MethodPost, "/v1/chat", fmt.Sprintf(`{"question":%q,"stream":true}`, question), nil)
+			told := []sseEvent{r.want("started"), r.want("sources")}
+			if want.told != "" {
+				told = append(told, r.want("delta"))
+			}
+			var a conversation.Answer
+			other.do(http.MethodDelete, "/v1/chat/"+startedID(t, told[0]), nil, nil).decode(t, &a)
+			if a.Status != conversation.Cancelled || a.Answer != want.told || !strings.Contains(string(a.Sources), "Text of p1") {
+				t.Errorf("returned %+v", a)
+			}
+			told = append(told, r.rest()...)
+			if got := names(told); got != want.events {
+				t.Error(told)
+			}
+			var ended conversation.Answer
+			must(t, json.Unmarshal([]byte(told[len(told)-1].data), &ended))
+			if diff := cmp.Diff(a, ended); diff != "" {
+				t.Errorf("-returned +told\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/conversation"
 	"github.com/ragbus/ragbus/pkg/fault"
-	"github.com/ragbus/ragbus/pkg/reply"
 )
 
 // readerPrefix is where a gateway asks all others whether anybody still
@@ -162,23 +161,4 @@ func (s *Service) readerLeft(ctx context.Context, c conversation.Caller, turn co
 		return
 	}
 	s.metrics.cancelled.Inc()
-}
-
-// cancelWork ends a chat as cancelled, unless it has its answer, and tells
-// the workers. It returns the chat as it stands then.
-func (s *Service) cancelWork(ctx context.Context, c conversation.Caller, turn conversation.Turn) (conversation.Answer, error) {
-	stored, err := s.deps.Conversations.Finish(ctx, c, ended(turn, conversation.Cancelled, nil, s.now()))
-	if err != nil {
-		return stored, err
-	}
-	s.readers.answered(turn.Question.ID)
-	if stored.Status != conversation.Cancelled {
-		return stored, nil
-	}
-	if err := reply.Cancel(s.nats, turn.Question.ID); err != nil {
-		// The record says cancelled, so the generator will not begin; only
-		// work under way goes on until it is done.
-		s.log.LogAttrs(ctx, slog.LevelWarn, "workers were not told of a cancellation", slog.Any("error", err))
-	}
-	return stored, nil
 }

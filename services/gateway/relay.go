@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -101,16 +102,31 @@ func (r *request) relay(a *answer, st *sse) (err error) {
 	if a.source == nil {
 		return r.tell(a, st, a.turn.Answer)
 	}
-	ctx, cancel := a.until(r.ctx)
-	defer cancel()
-	ctx, stop := context.WithCancelCause(ctx)
+	running, stop := context.WithCancelCause(r.ctx)
 	defer stop(nil)
 	unhook := r.s.onStop(func() { stop(errStopping) })
 	defer unhook()
+	ctx, cancel := a.until(running)
+	defer cancel()
+	err = r.follow(ctx, a, st)
+	if errors.Is(err, reply.ErrCancelled) && a.seen {
+		// Whoever writes it ends it with what was told.
+		last, cancel := context.WithTimeoutCause(running, lastFrames, reply.ErrCancelled)
+		defer cancel()
+		ctx, err = last, r.follow(last, a, st)
+	}
+	if err == nil || a.asm.Closed() {
+		return err
+	}
+	return r.breakOff(ctx, a, st, err)
+}
+
+// follow shows what the frames tell, to the end of the answer or of ctx.
+func (r *request) follow(ctx context.Context, a *answer, st *sse) error {
 	for {
 		updates, err := a.nextBeating(ctx, st)
 		if err != nil {
-			return r.breakOff(ctx, a, st, err)
+			return err
 		}
 		for _, u := range updates {
 			if err := r.show(a, st, u); err != nil {
@@ -218,11 +234,14 @@ func (r *request) tell(a *answer, st *sse, stored conversation.Answer) error {
 	if err != nil {
 		return r.sendError(a, st, err)
 	}
-	if st.id > 1 || st.last > 1 {
+	switch sources := shownAnswer(stored).Sources; {
+	case st.id == 1 && st.last <= 1: // nothing of it was told
+		if err := st.raw("sources", sourcesEvent(sources)); err != nil {
+			return err
+		}
+	case !st.text && st.last <= st.id && bytes.Equal(sources, passagesOf(a.asm.Sources())):
+	default:
 		return st.over(shownAnswer(stored), body)
-	}
-	if err := st.raw("sources", sourcesEvent(shownAnswer(stored).Sources)); err != nil {
-		return err
 	}
 	if err := st.pieces(stored); err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -77,6 +78,15 @@ func newStackOn(t testing.TB, bus *brokertest.Broker, database string) *stack {
 	must(t, err)
 	t.Cleanup(func() { must(t, s.blobs.Close()) })
 	return s
+}
+
+// cancellations are what workers are told from now on.
+func (s *stack) cancellations() *nats.Subscription {
+	s.t.Helper()
+	sub, err := s.bus.NATS.SubscribeSync(reply.CancelPrefix + "*")
+	must(s.t, err)
+	s.t.Cleanup(func() { must(s.t, sub.Unsubscribe()) })
+	return sub
 }
 
 func must(t testing.TB, err error) {

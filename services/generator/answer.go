@@ -55,7 +55,7 @@ func (s *Service) answer(ctx context.Context, d delivery) ([]event.Event, error)
 		if !errors.Is(context.Cause(watched), reply.ErrCancelled) {
 			return nil, err
 		}
-		out.status = conversation.Cancelled
+		s.breakOff(ctx, d, &out)
 	}
 	a := s.compose(d, out, begun, speaker.firstSaid())
 	stored, err := s.finish(ctx, d, a)
@@ -271,7 +271,7 @@ func tell(speaker *speaker, d delivery, a conversation.Answer, asSaid bool) erro
 // speakerOf returns what speaks to the reader of a question.
 func (s *Service) speakerOf(d delivery, delivery int) (*speaker, error) {
 	asked := &d.Data.Asked
-	return newSpeaker(s.pace, delivery, asked.Stream, func(attempt int) (*reply.Writer, error) {
+	return newSpeaker(s.pace, delivery, !asked.Whole(), func(attempt int) (*reply.Writer, error) {
 		w, err := reply.NewWriter(s.frames, d.Event.ReplyTo, asked.ID, reply.Generate, attempt)
 		if err != nil {
 			return nil, err

@@ -41,6 +41,31 @@ func TestCancelClosesTheModelAtOnce(t *testing.T) {
 	}
 }
 
+// What a reader keeps of a cancelled answer has its evidence.
+func TestACancelledAnswerKeepsTheCitationsThatHold(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const written = "It opens at nine o'clock [1]."
+	model := scriptllm.New(func(llm.Request) scriptllm.Reply {
+		return scriptllm.Reply{Deltas: []string{written + " "}, Hang: true, After: 1}
+	})
+	s := b.service(t, model)
+	s.frames = &failing{Conn: b.NATS, after: func(m *nats.Msg) {
+		if strings.HasSuffix(m.Header.Get(reply.HeaderFrame), "/delta") {
+			if err := reply.Cancel(b.NATS, "evidence"); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	e := b.retrieved(t, "evidence", nil)
+	reader := b.listen(t, "evidence")
+	try(t, s, e, 1)
+	got, a := reader.wait(t), b.stored(t, "evidence")
+	if a.Status != conversation.Cancelled || a.Answer != written || len(a.Citations) != 1 || !a.Grounded || got.Citations != 1 || got.Restarts != 0 {
+		t.Errorf("stored %+v, told %+v", a, got)
+	}
+}
+
 func TestCancelledBeforeItBegan(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -27,6 +27,18 @@ func TestWithoutStreamOnlyTheEndIsSent(t *testing.T) {
 	}
 }
 
+func TestWhoLooksAtABackgroundQuestionReadsItAsItComes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := b.service(t, scriptllm.New(scriptllm.Say("It opens at nine o'clock [1].")))
+	e := b.retrieved(t, "background", func(r *event.ChatRetrieved) { r.Asked.Stream, r.Asked.Background = false, true })
+	reader := b.listen(t, "background")
+	try(t, s, e, 1)
+	if got := reader.wait(t); strings.Join(got.Deltas, "") != "It opens at nine o'clock [1]." || got.Citations != 1 || got.Restarts != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestFirstWordIsSentAtOnceAndOthersTogether(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

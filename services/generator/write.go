@@ -2,6 +2,7 @@ package generator
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/ragbus/ragbus/pkg/conversation"
@@ -117,6 +118,19 @@ func usageOf(u llm.Usage) conversation.Usage {
 	return conversation.Usage{PromptTokens: u.PromptTokens, CompletionTokens: u.CompletionTokens, TotalTokens: u.PromptTokens + u.CompletionTokens}
 }
 
+// breakOff makes what was written of a cancelled answer the answer: its reader
+// keeps it, with the citations that hold so far.
+func (s *Service) breakOff(ctx context.Context, d delivery, out *outcome) {
+	out.status = conversation.Cancelled
+	if out.text == "" {
+		return
+	}
+	citations := s.checker.Check(context.WithoutCancel(ctx), question(d), out.text, d.Data.Passages.List())
+	if supported(citations) {
+		out.citations, out.grounded = citations, true
+	}
+}
+
 // judge decides what a finished text is worth. Text that nothing supports,
 // or that the provider cut for its content, is replaced by a sentence that
 // says so: whoever has been shown it starts over.
@@ -129,11 +143,9 @@ func (s *Service) judge(ctx context.Context, d delivery, speaker *speaker, out *
 		return
 	}
 	citations := s.checker.Check(ctx, question(d), out.text, d.Data.Passages.List())
-	for _, c := range citations {
-		if c.Supported {
-			out.citations, out.grounded = citations, true
-			return
-		}
+	if supported(citations) {
+		out.citations, out.grounded = citations, true
+		return
 	}
 	phrases := phrase.For(question(d))
 	switch {
@@ -147,4 +159,8 @@ func (s *Service) judge(ctx context.Context, d delivery, speaker *speaker, out *
 	default:
 		replace(phrases.Unsupported, conversation.UnsupportedAnswer)
 	}
+}
+
+func supported(citations []conversation.Citation) bool {
+	return slices.ContainsFunc(citations, func(c conversation.Citation) bool { return c.Supported })
 }
