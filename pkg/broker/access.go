@@ -153,11 +153,12 @@ func (a *Access) buriesForsaken() {
 	}
 }
 
-// freesStranded adds what is needed to give out again what a queue holds back.
+// freesStranded adds what is needed to free what a queue holds back.
 func (a *Access) freesStranded() {
-	const why = "work that its queue held back, given out again"
+	const why = "what its queue held back, given out again or settled"
 	a.publishes(why, event.KindChatAsked, event.KindChatRetrieved)
-	a.Publish = append(a.Publish, Grant{SourcePrefix + ">", why})
+	a.Publish = append(a.Publish, Grant{SourcePrefix + ">", why},
+		Grant{jsAPI + "STREAM.MSG.GET." + StreamAdvisories, why}, Grant{jsAPI + "STREAM.MSG.DELETE." + StreamAdvisories, why})
 }
 
 // calls adds what those need who share a provider's limits with others.

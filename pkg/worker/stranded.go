@@ -25,20 +25,21 @@ const (
 	strandedAtOnce = 100
 )
 
-// Stranded gives messages of a work queue out again that the queue holds and
-// nobody will get, because their consumer counts them as done. A server that
-// was killed can come back with such: the states of a queue and of its
-// consumers are not written together. Whether one was worked on cannot be told
-// from outside; it is published once more, under another message id, and then
-// removed: handlers do nothing twice.
+// Stranded frees messages that a work queue holds and nobody will get, because
+// their consumer counts them as done. A server that was killed can come back
+// with such: the states of a queue and of its consumers are not written
+// together. Whether one was worked on cannot be told from outside, but nothing
+// is done twice: work is published once more, under another message id, and
+// what the server says of work is settled on the spot. Then it is removed.
 //
 // It is for one goroutine of one process at a time; two do no harm.
 type Stranded struct {
 	js        jetstream.JetStream
-	publisher *broker.Publisher
 	log       *slog.Logger
 	stream    string
 	consumers []string
+	// free sees to it that what a message asks for is done, and says how.
+	free func(ctx context.Context, m *jetstream.RawStreamMsg, now time.Time) (became string, err error)
 	// since is when each message was first seen where it should not be.
 	since map[stored]time.Time
 }
@@ -49,16 +50,33 @@ type stored struct {
 	at       int64
 }
 
-// NewStranded returns one for a work queue and its consumers. log may be nil.
+// NewStranded returns one for a queue of work and its consumers, which gives
+// it out again. log may be nil.
 func NewStranded(js jetstream.JetStream, log *slog.Logger, stream string, consumers ...string) *Stranded {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Stranded{js: js, publisher: broker.NewPublisher(js), log: log, stream: stream, consumers: consumers, since: map[stored]time.Time{}}
+	publisher := broker.NewPublisher(js)
+	return &Stranded{
+		js: js, log: log, stream: stream, consumers: consumers, since: map[stored]time.Time{},
+		free: func(ctx context.Context, m *jetstream.RawStreamMsg, now time.Time) (string, error) {
+			return giveOutAgain(ctx, publisher, m, now)
+		},
+	}
 }
 
-// Look looks once, and gives out again what an earlier look, at least 20
-// seconds before now, has seen already. It returns how many those were.
+// Stranded returns one for the queue of advisories.
+func (f *Forsaken) Stranded() *Stranded {
+	return &Stranded{
+		js: f.js, log: f.log, stream: broker.StreamAdvisories, consumers: []string{broker.ConsumerForsaken}, since: map[stored]time.Time{},
+		free: func(ctx context.Context, m *jetstream.RawStreamMsg, _ time.Time) (string, error) {
+			return "was settled", f.bury(ctx, m.Subject, m.Data)
+		},
+	}
+}
+
+// Look looks once, and frees what an earlier look, at least 20 seconds before
+// now, has seen already. It returns how many those were.
 // Called every now and then it finds all; an empty or healthy queue costs it
 // one request, and one for each consumer.
 func (s *Stranded) Look(ctx context.Context, now time.Time) (int, error) {
@@ -123,7 +141,7 @@ func (s *Stranded) below(
 		if now.Sub(since) < strandedAfter {
 			continue
 		}
-		if err := s.again(ctx, stream, m, now); err != nil {
+		if err := s.takeOut(ctx, stream, m, now); err != nil {
 			return given, err
 		}
 		delete(seen, key)
@@ -132,21 +150,11 @@ func (s *Stranded) below(
 	return given, nil
 }
 
-// again publishes a message once more and takes it out of its place. What is
-// past its deadline is only taken out, as the server would have done.
-func (s *Stranded) again(ctx context.Context, stream jetstream.Stream, m *jetstream.RawStreamMsg, now time.Time) error {
-	id := "stranded." + strconv.FormatUint(m.Sequence, 10) + "." + strconv.FormatInt(m.Time.UnixNano(), 36)
-	deadline, _ := time.Parse(time.RFC3339Nano, m.Header.Get(event.HeaderDeadline))
-	became := "was taken out, past its deadline"
-	if deadline.IsZero() || now.Before(deadline) {
-		h := Again(m.Header, id, deadline, now)
-		if h.Get(HeaderFirstStored) == "" {
-			h[HeaderFirstStored] = []string{m.Time.UTC().Format(time.RFC3339Nano)}
-		}
-		if _, err := s.publisher.Store(ctx, &nats.Msg{Subject: m.Subject, Header: h, Data: m.Data}); err != nil {
-			return fmt.Errorf("give a stranded message out again: %w", err)
-		}
-		became = "was given out again"
+// takeOut frees a message and takes it out of its place.
+func (s *Stranded) takeOut(ctx context.Context, stream jetstream.Stream, m *jetstream.RawStreamMsg, now time.Time) error {
+	became, err := s.free(ctx, m, now)
+	if err != nil {
+		return fmt.Errorf("free a stranded message: %w", err)
 	}
 	s.log.WarnContext(ctx, "its queue held a message that nobody would get", slog.String("became", became), slog.String("stream", s.stream),
 		slog.String("subject", m.Subject), slog.Uint64("sequence", m.Sequence), slog.String("event_id", m.Header.Get(event.HeaderMsgID)))
@@ -154,4 +162,20 @@ func (s *Stranded) again(ctx context.Context, stream jetstream.Stream, m *jetstr
 		return fmt.Errorf("take a stranded message out of its place: %w", err)
 	}
 	return nil
+}
+
+// giveOutAgain publishes a message once more. What is past its deadline is
+// not, as the server would have dropped it.
+func giveOutAgain(ctx context.Context, publisher *broker.Publisher, m *jetstream.RawStreamMsg, now time.Time) (became string, err error) {
+	id := "stranded." + strconv.FormatUint(m.Sequence, 10) + "." + strconv.FormatInt(m.Time.UnixNano(), 36)
+	deadline, _ := time.Parse(time.RFC3339Nano, m.Header.Get(event.HeaderDeadline))
+	if !deadline.IsZero() && !now.Before(deadline) {
+		return "was taken out, past its deadline", nil
+	}
+	h := Again(m.Header, id, deadline, now)
+	if h.Get(HeaderFirstStored) == "" {
+		h[HeaderFirstStored] = []string{m.Time.UTC().Format(time.RFC3339Nano)}
+	}
+	_, err = publisher.Store(ctx, &nats.Msg{Subject: m.Subject, Header: h, Data: m.Data})
+	return "was given out again", err //nolint:wrapcheck // wrapped by the caller
 }

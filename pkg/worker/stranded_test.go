@@ -89,6 +89,35 @@ func TestAStrandedMessagePastItsDeadlineIsTakenOut(t *testing.T) {
 	}
 }
 
+// What the server says of work can be held back like work: the message that it
+// gave up on is buried all the same.
+func TestAStrandedAdvisoryIsSettled(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	c := limited(t, b)
+	must(t, b.Publisher.Publish(t.Context(), job(0)))
+	deliver(t, c, 2, drop)
+	starve(t, c)
+	awaitMessages(t, b, broker.StreamAdvisories, 1)
+	_, err := b.NATS.Request("$JS.API.CONSUMER.RESET."+broker.StreamAdvisories+"."+broker.ConsumerForsaken, []byte(`{"seq":2}`), 5*time.Second)
+	must(t, err)
+	s := worker.NewForsaken(b.JS, "ingestor", nil).Stranded()
+	now := time.Now()
+	for _, at := range []struct {
+		time.Time
+		freed int
+	}{{now, 0}, {now.Add(time.Minute), 1}, {now.Add(2 * time.Minute), 0}} {
+		if n, err := s.Look(t.Context(), at.Time); err != nil || n != at.freed {
+			t.Fatalf("freed %d, want %d: %v", n, at.freed, err)
+		}
+	}
+	for stream, want := range map[string]uint64{broker.StreamAdvisories: 0, broker.StreamIngest: 0, broker.StreamDead: 1} {
+		if n := b.Messages(stream); n != want {
+			t.Errorf("%s holds %d messages, not %d", stream, n, want)
+		}
+	}
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

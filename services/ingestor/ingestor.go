@@ -74,6 +74,7 @@ type Service struct {
 	window    *admission.Window
 	checker   *reconcile.Checker
 	lease     *lease.Lease
+	forsaken  *worker.Forsaken
 	stranded  []*worker.Stranded
 }
 
@@ -111,9 +112,11 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("set up extraction: %w", err)
 	}
 	s.checker = s.newChecker()
+	s.forsaken = worker.NewForsaken(deps.JetStream, Name, s.log)
 	s.stranded = []*worker.Stranded{
 		worker.NewStranded(deps.JetStream, s.log, broker.StreamIngest, broker.ConsumerIngestorExtract, broker.ConsumerIngestorEmbed),
 		worker.NewStranded(deps.JetStream, s.log, broker.StreamChat, broker.ConsumerRetriever, broker.ConsumerGenerator),
+		s.forsaken.Stranded(),
 	}
 	if s.lease, err = s.newSweep(); err != nil {
 		return nil, fmt.Errorf("set up the sweep: %w", err)
@@ -181,7 +184,7 @@ func (s *Service) Run(ctx context.Context) error {
 	return lifecycle.Run(ctx, s.log,
 		lifecycle.Part{Name: "sweeper", Run: s.sweep},
 		lifecycle.Part{Name: "admission", Run: s.window.Run},
-		lifecycle.Part{Name: "forsaken", Run: worker.NewForsaken(s.deps.JetStream, Name, s.log).Run},
+		lifecycle.Part{Name: "forsaken", Run: s.forsaken.Run},
 		lifecycle.Together("workers",
 			lifecycle.Part{Name: "embedding", Run: s.workers[1].Run},
 			lifecycle.Part{Name: "extraction", Run: s.workers[0].Run}))

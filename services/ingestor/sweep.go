@@ -97,7 +97,7 @@ func (s *Service) round(ctx context.Context, fence catalog.Fence, w *walks) erro
 	return errors.Join(s.emitStalled(ctx, fence), s.emitChanges(ctx, fence), w.step(ctx), s.freeStranded(ctx))
 }
 
-// freeStranded gives out again what the queues of all services hold and nobody would get.
+// freeStranded frees what the queues of all services hold and nobody would get.
 func (s *Service) freeStranded(ctx context.Context) error {
 	var problems []error
 	for _, queue := range s.stranded {
