@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ragbus/ragbus/pkg/access"
 	"github.com/ragbus/ragbus/pkg/catalog"
@@ -223,6 +224,25 @@ func TestARefusedUploadDoesNotSpendItsKey(t *testing.T) {
 	key := header{"Idempotency-Key": "k"}
 	g.postJSON("/v1/documents", `{"text":"mine","id":"plan"}`, staff, key).problem(t, http.StatusConflict, "id_taken")
 	g.postJSON("/v1/documents", `{"text":"mine","id":"other"}`, staff, key).document(t, http.StatusAccepted)
+}
+
+// A document that only its key names gets no other bytes under it, even when
+// the record has forgotten the key, or has it from before it kept keys.
+func TestAForgottenKeyDoesNotReplaceTheDocumentItNames(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	g := s.serve()
+	key := header{"Idempotency-Key": "k"}
+	first := g.postJSON("/v1/documents", `{"text":"one"}`, key).document(t, http.StatusAccepted)
+	fence, err := s.docs.TakeFence(t.Context())
+	must(t, err)
+	if n, err := s.docs.ForgetUploads(t.Context(), fence, time.Now().Add(time.Minute), 10); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	g.postJSON("/v1/documents", `{"text":"two"}`, key).problem(t, http.StatusUnprocessableEntity, "idempotency_key_reused")
+	if again := g.postJSON("/v1/documents", `{"text":"one"}`, key).document(t, http.StatusOK); again.ID != first.ID {
+		t.Errorf("%+v", again)
+	}
 }
 
 func TestAKeyIsCheckedWhateverNamesTheDocument(t *testing.T) {
