@@ -40,7 +40,28 @@ type Upload struct {
 	BlobKey  string
 	Metadata map[string]any
 	ACL      []string
+	// Once, when it has a key, has the upload done once.
+	Once Once
+	// May, when there is one, is asked about the document that is there before
+	// the upload replaces or changes it, or is found to change nothing; not when
+	// it is being deleted, or deleted. Its error refuses the upload. Nobody
+	// changes the document between the question and what follows. It may be
+	// asked again, from another goroutine, and must not wait or use the store.
+	May func(there corpus.Document) error
 }
+
+// Once tells an upload that is sent again from another one.
+type Once struct {
+	// Key, a token, is the sender's alone: derived from tenant, owner and what
+	// the sender called the upload. "" is none.
+	Key string
+	// Digest is of all that the sender said.
+	Digest string
+}
+
+// RepeatableFor is how long [Once] is remembered at least. Who repeats an upload
+// does so within minutes, a pipeline that stood still over a weekend within days.
+const RepeatableFor = 7 * 24 * time.Hour
 
 // DocumentID returns the identity of an upload whose caller gave no id: its
 // source when it has one, so that new bytes from the same place are a new
@@ -65,6 +86,8 @@ const (
 	Changed
 	// Unchanged: nothing was to do.
 	Unchanged
+	// Repeated: this very upload was done before, see [Once].
+	Repeated
 )
 
 // Ref names one generation of a document: what work carries to prove that it is not late.
@@ -149,8 +172,13 @@ type Store interface {
 	// being deleted comes back Created; whatever is left of it is gone at once,
 	// and its deletion is stale. Only a deleted one may change its collection.
 	//
-	// The document keeps the bytes of u.BlobKey unless it is Unchanged or
-	// Changed: then the caller deletes them, if BlobKey names others.
+	// An upload under a key that was accepted before in this tenant is Repeated
+	// when its digest is the same: nothing happens, and the document of then is
+	// returned as it is now, whoever may see it. With another digest it is an
+	// Invalid fault "idempotency_key_reused". Of several at once one is accepted.
+	//
+	// The document keeps the bytes of u.BlobKey if it is Created or Replaced.
+	// Else the caller deletes them, if BlobKey names others.
 	Accept(ctx context.Context, u Upload) (corpus.Document, Outcome, error)
 	Get(ctx context.Context, scope corpus.Scope, id string) (corpus.Document, error)
 	// List leaves deleted documents out unless q.Status asks for them. Pages

@@ -68,6 +68,9 @@ type Sweeper interface {
 	// Confirm says that the index has what filters read of a document as of a
 	// revision. Later changes stay unconfirmed.
 	Confirm(ctx context.Context, tenant, id string, revision int64) error
+	// ForgetUploads forgets up to limit keys of uploads that were accepted before
+	// the given time, oldest first, and returns how many.
+	ForgetUploads(ctx context.Context, fence Fence, before time.Time, limit int) (int, error)
 
 	// Suspect notes what is suspected now, forgets what was and is not any
 	// more, and returns since when each of wrong is, in its order.

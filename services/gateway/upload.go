@@ -43,7 +43,9 @@ type upload struct {
 	catalog.Upload
 
 	stored bool
-	// keyed says that the id was derived from an Idempotency-Key.
+	// key is the Idempotency-Key, "" when there is none; keyed says that the id
+	// was derived from it.
+	key   string
 	keyed bool
 }
 
@@ -56,13 +58,17 @@ func (r *request) postDocument() error {
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.cfg.UploadTimeout)
 	defer cancel()
 	r.ctx = ctx
+	key, err := r.idempotencyKey()
+	if err != nil {
+		return err
+	}
 	// The document may be known only after its bytes, so they lie below this
 	// process's name, which no document can have by chance.
-	key, err := blob.Key(r.who.Tenant, r.s.name, corpus.NewID())
+	place, err := blob.Key(r.who.Tenant, r.s.name, corpus.NewID())
 	if err != nil {
 		return fault.As(fault.Permanent, err)
 	}
-	u := &upload{Upload: catalog.Upload{Tenant: r.who.Tenant, BlobKey: key}}
+	u := &upload{Upload: catalog.Upload{Tenant: r.who.Tenant, BlobKey: place}, key: key}
 	err = r.readUpload(u)
 	if err == nil {
 		err = r.acceptUpload(u)
@@ -227,7 +233,7 @@ func (r *request) describe(u *upload, fields map[string]string) error {
 	return r.identify(u, d)
 }
 
-// identify checks what describes a document and settles its id.
+// identify checks what describes a document and takes its id, when one is chosen.
 func (r *request) identify(u *upload, d describing) error {
 	if err := d.check(); err != nil {
 		return err
@@ -242,12 +248,8 @@ func (r *request) identify(u *upload, d describing) error {
 	if u.ID != "" {
 		return corpus.CheckToken("id", u.ID)
 	}
-	key, err := r.idempotencyKey()
-	if err != nil {
-		return err
-	}
-	if key != "" && u.Source == "" {
-		u.ID, u.keyed = corpus.DeriveID("document/key", r.who.Tenant, r.who.Owner, key), true
+	if u.key != "" && u.Source == "" {
+		u.ID, u.keyed = corpus.DeriveID("document/key", r.who.Tenant, r.who.Owner, u.key), true
 	}
 	return nil
 }
@@ -291,10 +293,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 
 // acceptUpload enters a stored upload into the catalog and sends the work.
 func (r *request) acceptUpload(u *upload) error {
-	if err := r.settleID(u); err != nil {
-		return err
-	}
-	doc, outcome, err := r.s.deps.Catalog.Accept(r.ctx, u.Upload)
+	doc, outcome, err := r.enter(u)
 	if err != nil {
 		return err
 	}
@@ -305,7 +304,7 @@ func (r *request) acceptUpload(u *upload) error {
 		return r.accepted(documentPath(doc.ID), shownDocument(doc))
 	case catalog.Changed:
 		r.publishChange(doc)
-	case catalog.Unchanged:
+	case catalog.Unchanged, catalog.Repeated:
 	}
 	r.drop(u)
 	r.c.Set(fiber.HeaderLocation, documentPath(doc.ID))

@@ -23,6 +23,11 @@ const (
 	emitLimit  = 2000
 	// claimAtOnce is how many documents are claimed before their events go out.
 	claimAtOnce = 20
+	// forgetAtOnce keys of uploads are forgotten in one step, so that the writes
+	// of others get in between, and forgetSteps times that in a round: more than
+	// the uploads that come meanwhile.
+	forgetAtOnce = 500
+	forgetSteps  = 20
 	// sweepTime bounds a round, so that a part that hangs does not keep the
 	// next one from another part.
 	sweepTime = 5 * time.Minute
@@ -94,7 +99,7 @@ func (s *Service) sweepUnder(ctx context.Context, fence catalog.Fence) {
 func (s *Service) round(ctx context.Context, fence catalog.Fence, w *walks) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
-	return errors.Join(s.emitStalled(ctx, fence), s.emitChanges(ctx, fence), w.step(ctx), s.freeStranded(ctx))
+	return errors.Join(s.emitStalled(ctx, fence), s.emitChanges(ctx, fence), s.forgetUploads(ctx, fence), w.step(ctx), s.freeStranded(ctx))
 }
 
 // freeStranded frees what the queues of all services hold and nobody would get.
@@ -160,6 +165,21 @@ func (s *Service) emitChanges(ctx context.Context, fence catalog.Fence) error {
 			return fmt.Errorf("tell of a change again: %w", err)
 		}
 		s.log.InfoContext(ctx, "a change that the index has not confirmed was re-emitted", "document", c.ID)
+	}
+	return nil
+}
+
+// forgetUploads forgets the keys of uploads that nobody repeats any more.
+func (s *Service) forgetUploads(ctx context.Context, fence catalog.Fence) error {
+	before := s.now().Add(-catalog.RepeatableFor)
+	for range forgetSteps {
+		n, err := s.deps.Record.ForgetUploads(ctx, fence, before, forgetAtOnce)
+		if err != nil {
+			return fmt.Errorf("forget old uploads: %w", err)
+		}
+		if n < forgetAtOnce {
+			break
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -177,6 +178,38 @@ func TestAChangeWhileAVersionGoesLiveIsNotUndone(t *testing.T) {
 	doc := s.upload(t, "book", "book.md", book("herring", 2))
 	if n := len(s.search(t, "herring")); n != 0 || !slices.Equal(doc.ACL, []string{"crew"}) {
 		t.Errorf("the public finds %d chunks of %v", n, doc.ACL)
+	}
+}
+
+func TestOldKeysOfUploadsAreForgotten(t *testing.T) {
+	t.Parallel()
+	s := prepare(t, scriptembed.Config{}, soon)
+	send := func(id, key string) catalog.Outcome {
+		_, outcome, err := s.catalog.Accept(t.Context(), catalog.Upload{
+			Tenant: corpus.DefaultTenant, ID: id, Collection: corpus.DefaultCollection, SHA256: hashOf(1), BlobKey: "documents/default/d/" + id,
+			Once: catalog.Once{Key: key, Digest: "a"},
+		})
+		check(t, err)
+		return outcome
+	}
+	const n = forgetAtOnce + 1
+	for i := range n {
+		send("d", "key-"+strconv.Itoa(i))
+	}
+	fence := s.fence(t)
+	s.after(catalog.RepeatableFor - time.Minute)
+	check(t, s.forgetUploads(t.Context(), fence))
+	for _, key := range []string{"key-0", "key-" + strconv.Itoa(n-1)} {
+		if outcome := send("d", key); outcome != catalog.Repeated {
+			t.Errorf("before its time, %s is forgotten: %d", key, outcome)
+		}
+	}
+	s.after(catalog.RepeatableFor + time.Minute)
+	check(t, s.forgetUploads(t.Context(), fence))
+	for _, key := range []string{"key-0", "key-" + strconv.Itoa(n-1)} {
+		if outcome := send("d", key); outcome != catalog.Unchanged {
+			t.Errorf("after its time, %s is remembered: %d", key, outcome)
+		}
 	}
 }
 

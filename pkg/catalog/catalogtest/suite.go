@@ -31,6 +31,8 @@ func Run(t *testing.T, open Open) {
 	t.Helper()
 	run(t, open, map[string]map[string]func(*testing.T, *fixture){
 		"Accept":    acceptCases(),
+		"Once":      onceCases(),
+		"May":       mayCases(),
 		"Describe":  describeCases(),
 		"Life":      lifeCases(),
 		"Fence":     fenceCases(),

@@ -54,6 +54,8 @@ func sweeperCases() map[string]func(*testing.T, *fixture) {
 			wantFenced(t, "Unconfirmed", err)
 			_, err = f.Suspect(t.Context(), old, catalog.OrphanBlob, []catalog.Suspect{{Tenant: tenant, Name: "key"}}, nil)
 			wantFenced(t, "Suspect", err)
+			_, err = f.ForgetUploads(t.Context(), old, later(), 10)
+			wantFenced(t, "ForgetUploads", err)
 			_, err = f.Place(t.Context(), old, "blobs")
 			wantFenced(t, "Place", err)
 			wantFenced(t, "SetPlace", f.SetPlace(t.Context(), old, "blobs", "there"))

@@ -29,8 +29,15 @@ func (s *Store) Accept(ctx context.Context, u catalog.Upload) (corpus.Document, 
 		outcome catalog.Outcome
 	)
 	err := s.alone(u.Tenant, u.ID).WriteSynced(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		r, err := load(ctx, tx, u.Tenant, u.ID)
+		r, err := s.enterOnce(ctx, tx, u)
 		if err != nil {
+			return err
+		}
+		if r != nil {
+			doc, outcome = r.Document, catalog.Repeated
+			return nil
+		}
+		if r, err = load(ctx, tx, u.Tenant, u.ID); err != nil {
 			return err
 		}
 		if r == nil {
@@ -83,6 +90,14 @@ func checkUpload(u catalog.Upload) error {
 	if u.SHA256 == "" || u.BlobKey == "" {
 		return fault.Invalidf("invalid_upload", "an upload has a digest and a place where its bytes are")
 	}
+	if u.Once.Key != "" {
+		if err := corpus.CheckToken("key", u.Once.Key); err != nil {
+			return err
+		}
+		if u.Once.Digest == "" {
+			return fault.Invalidf("invalid_upload", "an upload that is done once has a digest of all that was said")
+		}
+	}
 	return corpus.CheckMetadata(u.Metadata)
 }
 
@@ -132,6 +147,11 @@ func (r *row) nextGeneration(status corpus.Status) {
 
 // acceptAgain records an upload of a document that has a row.
 func (s *Store) acceptAgain(ctx context.Context, tx *sqldb.Tx, r *row, u catalog.Upload) (catalog.Outcome, error) {
+	if u.May != nil && !gone(r.Status) {
+		if err := u.May(r.Document); err != nil {
+			return 0, err
+		}
+	}
 	if r.Collection != u.Collection && r.Status != corpus.Deleted {
 		return 0, fault.Invalidf("collection_mismatch", "the document is in the collection %q; delete it first to move it", r.Collection).WithField("collection")
 	}

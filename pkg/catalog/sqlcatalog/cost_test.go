@@ -174,3 +174,33 @@ func TestExchangesOfASearch(t *testing.T) {
 		t.Errorf("what is remembered takes %d exchanges", n)
 	}
 }
+
+// An upload under a key costs one statement more, and one that is repeated no more than the first.
+func TestExchangesOfAnUpload(t *testing.T) {
+	t.Parallel()
+	url, exchanges := postgrestest.Counted(t, postgres.Database(t))
+	s := openURL(t, url+"&pool_max_conns=1")
+	cost := func(u catalog.Upload, want catalog.Outcome) int {
+		t.Helper()
+		exchanges.Since()
+		if _, outcome, err := s.Accept(t.Context(), u); err != nil || outcome != want {
+			t.Fatalf("outcome %d, %v", outcome, err)
+		}
+		return exchanges.Since()
+	}
+	upload := func(id, key string) catalog.Upload {
+		return catalog.Upload{
+			Tenant: "acme", ID: id, Collection: "default", SHA256: catalog.TextHash(id), BlobKey: id, Once: catalog.Once{Key: key, Digest: key},
+		}
+	}
+	// Statements are prepared by those who come first.
+	for _, key := range []string{"", "warm"} {
+		cost(upload("warm"+key, key), catalog.Created)
+	}
+	cost(upload("warmwarm", "warm"), catalog.Repeated)
+	plain := cost(upload("plain", ""), catalog.Created)
+	once := cost(upload("once", "k"), catalog.Created)
+	if again := cost(upload("once", "k"), catalog.Repeated); plain != 7 || once != plain+1 || again > plain {
+		t.Errorf("exchanges: %d, under a key %d, repeated %d", plain, once, again)
+	}
+}

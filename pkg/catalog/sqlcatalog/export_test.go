@@ -7,6 +7,9 @@ const (
 	SelectLine     = selectLine
 	LeaveLine      = leaveLine
 	AdvanceLine    = advanceLine
+
+	SelectUploadKey  = selectUploadKey
+	ForgetUploadKeys = forgetUploadKeys
 )
 
 // ListStatement is the one of a list of everything.

@@ -49,6 +49,8 @@ func TestPlansWithoutStatistics(t *testing.T) {
 		"look who is in line":  {sqlcatalog.SelectLine, []any{"acme", "embed", 10}, "line_in_order"},
 		"leave the line":       {sqlcatalog.LeaveLine, []any{"acme", "embed", "d", 1, 1, ""}, "line_pkey"},
 		"advance in line":      {sqlcatalog.AdvanceLine, []any{"acme", "embed", "d", 1, 1, "", 2}, "line_pkey"},
+		"look at a key":        {sqlcatalog.SelectUploadKey, []any{"acme", "k"}, "upload_keys_pkey"},
+		"find old keys":        {sqlcatalog.ForgetUploadKeys, []any{1, 10}, "upload_keys_oldest"},
 	} {
 		var plan strings.Builder
 		err := db.Tenant("acme").Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
@@ -67,7 +69,7 @@ func TestPlansWithoutStatistics(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(plan.String(), c.index+" on ") {
+		if !strings.Contains(plan.String(), c.index+" ") {
 			t.Errorf("to %s does not take the index %s:\n%s", name, c.index, &plan)
 		}
 	}

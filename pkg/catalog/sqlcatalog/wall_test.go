@@ -17,7 +17,7 @@ func TestRowLevelSecurityPartsTenants(t *testing.T) {
 	for _, tenant := range []string{"acme", "other"} {
 		fillTables(t, s, tenant)
 	}
-	want := "attribute_changes batches chunks document_blobs document_principals documents line suspects vector_uses vectors"
+	want := "attribute_changes batches chunks document_blobs document_principals documents line suspects upload_keys vector_uses vectors"
 	if tables := strings.Join(postgrestest.CheckTables(t, url), " "); tables != want {
 		t.Errorf("tables with tenants: %s", tables)
 	}
@@ -33,6 +33,7 @@ func TestRowLevelSecurityPartsTenants(t *testing.T) {
 		"vectors":             "insert into vectors values ('other', 'p', 'h', '')",
 		"attribute_changes":   "insert into attribute_changes values ('other', 'd2', 1, 1)",
 		"line":                "insert into line values ('other', 'extract', 'd2', 1, 0, '', 1)",
+		"upload_keys":         "insert into upload_keys values ('other', 'k2', 'a', 'd', 1)",
 		"suspects":            "insert into suspects values ('blob', 'other', 'd', 1)",
 		"vector_uses":         "insert into vector_uses values ('other', 'd', 'p', 'h', 1)",
 	} {
@@ -43,7 +44,7 @@ func TestRowLevelSecurityPartsTenants(t *testing.T) {
 // fillTables puts a row of a tenant into every table.
 func fillTables(t *testing.T, s *sqlcatalog.Store, tenant string) {
 	t.Helper()
-	doc, _, err := s.Accept(t.Context(), catalog.Upload{Tenant: tenant, ID: "d", Collection: "c", SHA256: "sha", BlobKey: "key"})
+	doc, _, err := s.Accept(t.Context(), catalog.Upload{Tenant: tenant, ID: "d", Collection: "c", SHA256: "sha", BlobKey: "key", Once: catalog.Once{Key: "k", Digest: "a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
