@@ -102,9 +102,6 @@ func chatPath(id string) string { return "/v1/chat/" + id }
 
 func (r *request) decodeChat() (ask, error) {
 	in := ask{deadline: r.s.cfg.ChatDeadline}
-	if _, err := r.query(); err != nil {
-		return in, err
-	}
 	body, err := r.jsonBody(maxJSONBytes)
 	if err != nil {
 		return in, err

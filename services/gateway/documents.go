@@ -103,11 +103,7 @@ func (r *request) getDocument() error {
 	if err != nil {
 		return err
 	}
-	q, err := r.query("wait")
-	if err != nil {
-		return err
-	}
-	wait, err := parseWait(q["wait"])
+	wait, err := parseWait(r.params["wait"])
 	if err != nil {
 		return err
 	}
@@ -123,10 +119,7 @@ func (r *request) listDocuments() error {
 	if err != nil {
 		return err
 	}
-	q, err := r.query("collection", "status", "limit", "cursor")
-	if err != nil {
-		return err
-	}
+	q := r.params
 	limit, cursor, err := page(q, "cursor")
 	if err != nil {
 		return err
@@ -232,11 +225,7 @@ func (r *request) listChunks() error {
 	if err != nil {
 		return err
 	}
-	q, err := r.query("limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, cursor, err := page(q, "cursor")
+	limit, cursor, err := page(r.params, "cursor")
 	if err != nil {
 		return err
 	}
@@ -268,9 +257,6 @@ func (r *request) listChunks() error {
 func (r *request) patchDocument() error {
 	id, scope, err := r.named()
 	if err != nil {
-		return err
-	}
-	if _, err := r.query(); err != nil {
 		return err
 	}
 	body, err := r.jsonBody(maxJSONBytes)

@@ -37,9 +37,6 @@ type incoming struct {
 // them are checked before the first is published; publishing the same ones
 // again, after an error on the way, does nothing twice.
 func (r *request) postEvents() error {
-	if _, err := r.query(); err != nil {
-		return err
-	}
 	body, err := r.wholeBody(maxJSONBytes)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -359,6 +360,9 @@ func (s *Service) serve(rt route) fiber.Handler {
 			r.ctx = ctx
 		}
 		err := r.permit(rt)
+		if err == nil && strings.HasPrefix(rt.path, "/v1/") {
+			r.params, err = r.query(rt.params...)
+		}
 		if err == nil {
 			err = rt.handle(r)
 		}

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -43,6 +42,8 @@ type request struct {
 	who  access.Identity
 	// audited is what the request is called in the audit log, when its route does not say.
 	audited string
+	// params are the query parameters, of which the route knows every one.
+	params map[string]string
 	// target is what it is about, when the path does not say.
 	target  string
 	id      string
@@ -119,6 +120,9 @@ func (r *request) next() (err error) {
 			err = errors.New("panic")
 		}
 	}()
+	if absent(r.c.Path()) {
+		return fiber.ErrNotFound
+	}
 	return r.c.Next()
 }
 
@@ -209,7 +213,8 @@ func (s *Service) unreadable(c *fiber.Ctx, err error) error {
 }
 
 // knownMethods lets through the methods that Fiber can route; it answers any
-// other in plain text, and that before every middleware.
+// other in plain text, and that before every middleware. What no path has is
+// not refused for this one (405, with what it allows): RFC 9110, 9.1 has 501.
 func (s *Service) knownMethods(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		if slices.Contains(fiber.DefaultMethods, string(ctx.Method())) {
@@ -219,7 +224,8 @@ func (s *Service) knownMethods(next fasthttp.RequestHandler) fasthttp.RequestHan
 		id := corpus.NewID()
 		secure(&ctx.Response.Header, id)
 		ctx.SetConnectionClose()
-		problemOf(fmt.Errorf("method: %w", fiber.ErrMethodNotAllowed), id).write(ctx)
-		s.metrics.answered("unreadable", "none", http.StatusMethodNotAllowed, 0)
+		p := problemOf(fault.Invalidf("method_unknown", "this server does not know the method; it has GET, HEAD, POST, PATCH and DELETE"), id)
+		p.write(ctx)
+		s.metrics.answered("unreadable", "none", p.Status, 0)
 	}
 }

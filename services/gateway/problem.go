@@ -78,6 +78,8 @@ func codeStatus(code string) int {
 		return http.StatusRequestHeaderFieldsTooLarge
 	case "method_not_allowed":
 		return http.StatusMethodNotAllowed
+	case "method_unknown":
+		return http.StatusNotImplemented
 	case "client_left":
 		return statusClientLeft
 	}

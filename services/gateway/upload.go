@@ -165,15 +165,11 @@ func (r *request) readPart(u *upload, part *multipart.Part, fields map[string]st
 
 // readRaw streams a body that is the document, with the fields in the query.
 func (r *request) readRaw(u *upload, kind string) error {
-	fields, err := r.query(uploadFields()...)
-	if err != nil {
-		return err
-	}
 	if err := r.checkLength(int64(r.s.cfg.MaxUploadBytes)); err != nil {
 		return err
 	}
 	// Described first: a bad field should not cost an upload.
-	if err := r.describe(u, fields); err != nil {
+	if err := r.describe(u, r.params); err != nil {
 		return err
 	}
 	u.MediaType = mediaTypeOf(kind)
