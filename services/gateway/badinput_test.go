@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,8 +89,22 @@ func TestBadRequests(t *testing.T) {
 		{"before", "GET", "/v1/conversations/x/messages?before=-1", "", nil, 400, "invalid_cursor", "before"},
 		{"conversations cursor", "GET", "/v1/conversations?cursor=zz", "", nil, 400, "invalid_cursor", "cursor"},
 		{"conversation id", "DELETE", "/v1/conversations/a*b", "", nil, 400, "invalid_id", "id"},
-		{"empty file", "POST", "/v1/documents", "", text, 400, "empty_document", "file"},
-		{"empty text", "POST", "/v1/documents", `{"text":""}`, jsonType, 400, "empty_document", "file"},
+		{"empty body of a document", "POST", "/v1/documents", "", text, 400, "empty_document", ""},
+		{"empty file", "POST", "/v1/documents", formOf("file", ""), formType, 400, "empty_document", "file"},
+		{"empty text", "POST", "/v1/documents", `{"text":""}`, jsonType, 400, "empty_document", "text"},
+		{"no text", "POST", "/v1/documents", `{"title":"T"}`, jsonType, 400, "empty_document", "text"},
+		{"metadata twice", "POST", "/v1/documents", `{"text":"a","metadata":{"a":1,"a":2}}`, jsonType, 400, "duplicate_field", "metadata.a"},
+		{"metadata twice in the query", "POST", "/v1/documents?metadata=%7B%22a%22:1,%22\\u0061%22:2%7D", "x", text, 400, "duplicate_field", "metadata.a"},
+		{"metadata twice in a form", "POST", "/v1/documents", formOf("file", "x", "metadata", `{"a":1,"a":1}`), formType, 400, "duplicate_field", "metadata.a"},
+		{"metadata twice in a patch", "PATCH", "/v1/documents/x", `{"metadata":{"b":1,"a":1,"b":1}}`, jsonType, 400, "duplicate_field", "metadata.b"},
+		{"metadata rounded", "POST", "/v1/documents", `{"text":"a","metadata":{"a":9007199254740993}}`, jsonType, 400, "inexact_number", "metadata.a"},
+		{"metadata rounded in the query", "POST", "/v1/documents?metadata=%7B%22a%22:-9007199254740993%7D", "x", text, 400, "inexact_number", "metadata.a"},
+		{"metadata beyond numbers in a form", "POST", "/v1/documents", formOf("file", "x", "metadata", `{"a":1e999}`), formType, 400, "inexact_number", "metadata.a"},
+		{"metadata rounded in a patch", "PATCH", "/v1/documents/x", `{"metadata":{"a":100000000000000000000000}}`, jsonType, 400, "inexact_number", "metadata.a"},
+		{"filter twice", "POST", "/v1/chat", `{"question":"a","filter":{"metadata.a":1,"metadata.a":2}}`, jsonType, 400, "duplicate_field", "filter.metadata.a"},
+		{"bound twice", "POST", "/v1/search", `{"query":"a","filter":{"metadata.a":{"gte":1,"gte":2}}}`, jsonType, 400, "duplicate_field", "filter.metadata.a.gte"},
+		{"filter rounded", "POST", "/v1/chat", `{"question":"a","filter":{"metadata.a":[1,9007199254740993]}}`, jsonType, 400, "inexact_number", "filter.metadata.a"},
+		{"bound rounded", "POST", "/v1/search", `{"query":"a","filter":{"metadata.a":{"gte":1e400}}}`, jsonType, 400, "inexact_number", "filter.metadata.a.gte"},
 		{"document id", "POST", "/v1/documents?id=a.b", "x", text, 400, "invalid_id", "id"},
 		{"collection", "POST", "/v1/documents?collection=a/b", "x", text, 400, "invalid_id", "collection"},
 		{"source", "POST", "/v1/documents?source=javascript:alert(1)", "x", text, 400, "invalid_source", "source"},
@@ -121,7 +136,7 @@ func TestBadRequests(t *testing.T) {
 				body = strings.NewReader(c.body)
 			}
 			p := g.do(c.method, c.path, body, c.h).problem(t, c.status, c.code)
-			if c.field != "" && (len(p.Errors) != 1 || p.Errors[0].Field != c.field) {
+			if c.field != "" && (len(p.Errors) != 1 || p.Errors[0].Field != c.field) || c.field == "" && len(p.Errors) > 0 {
 				t.Fatalf("blames %v, want %s", p.Errors, c.field)
 			}
 			if a := g.ask(t, `{"question":"Are you well?"}`); a.Answer != "Still fine." {
@@ -134,6 +149,48 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%d blobs are left of refused uploads", n)
 		}
 	})
+}
+
+// formOf is a form of names and values, with the boundary b.
+func formOf(parts ...string) string {
+	form := ""
+	for pair := range slices.Chunk(parts, 2) {
+		form += "--b\r\nContent-Disposition: form-data; name=\"" + pair[0] + "\"\r\n\r\n" + pair[1] + "\r\n"
+	}
+	return form + "--b--\r\n"
+}
+
+// TestRefusalsSayWhatIsTrue is about the texts that people read.
+func TestRefusalsSayWhatIsTrue(t *testing.T) {
+	t.Parallel()
+	g := newStack(t).serve(func(c *Config, _ *Deps) { c.MaxUploadBytes = 1 << 20 })
+	jsonType := header{"Content-Type": "application/json"}
+	huge := strings.Repeat("x", 3<<20)
+	for name, c := range map[string]struct {
+		method, path, body string
+		h                  header
+		says               string
+	}{
+		"a list":                    {"POST", "/v1/documents", `{"text":"a","acl":[1]}`, jsonType, "acl must be a list of which every element is a string"},
+		"a list of collections":     {"POST", "/v1/chat", `{"question":"a","collections":[1]}`, jsonType, "collections must be a list of which every element is a string"},
+		"a number in metadata":      {"POST", "/v1/documents", `{"text":"a","metadata":{"a":1e999}}`, jsonType, "the number in metadata.a would not be kept as it is; send it as a string"},
+		"the limit of a form":       {"POST", "/v1/documents", huge, header{"Content-Type": "multipart/form-data; boundary=b"}, "the body is larger than 1048576 bytes, the limit here"},
+		"the limit of JSON":         {"POST", "/v1/documents", huge, jsonType, "the body is larger than 1048576 bytes, the limit here"},
+		"the limit of a text":       {"POST", "/v1/documents", `{"text":"` + huge[:1<<20+1] + `"}`, jsonType, "the document is larger than 1048576 bytes, the limit of this server"},
+		"all that is neither":       {"DELETE", "/v1/dead-letters?all=maybe", "", nil, "all must be true or false"},
+		"all that is not":           {"DELETE", "/v1/dead-letters?all=false", "", nil, "name what to select (stage, kind, class, code, since, until), or say all"},
+		"a method that nobody has":  {"FOO", "/livez", "", nil, "this server does not know the method; it has GET, HEAD, POST, PATCH and DELETE"},
+		"a method that is not here": {"POST", "/livez", "", nil, "this path exists, but not with this method; the Allow header lists those it has"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var p Problem
+			g.do(c.method, c.path, strings.NewReader(c.body), c.h).decode(t, &p)
+			if p.Detail != c.says {
+				t.Fatalf("says %q", p.Detail)
+			}
+		})
+	}
 }
 
 func TestFormsWithTwoFilesOrFieldsAreRefused(t *testing.T) {

@@ -275,8 +275,14 @@ func (r *request) deleteDeadLetters() error {
 	if q.Limit, q.Cursor, err = page(params, "cursor"); err != nil {
 		return err
 	}
-	if !given && params["all"] != "true" {
-		return filterRequired()
+	switch params["all"] {
+	case "true":
+	case "", "false":
+		if !given {
+			return filterRequired()
+		}
+	default:
+		return fault.Invalidf("invalid_type", "all must be true or false").WithField("all")
 	}
 	removed, next, err := r.s.letters().Letters.RemoveAll(r.ctx, q)
 	if err != nil {

@@ -43,6 +43,8 @@ type upload struct {
 	catalog.Upload
 
 	stored bool
+	// part is what of the request the bytes are, when they are not the whole body: file or text.
+	part string
 	// keyed says that the id was derived from an Idempotency-Key.
 	keyed bool
 }
@@ -100,7 +102,7 @@ func (r *request) readForm(u *upload, boundary string) error {
 		return r.malformedForm(errors.New("no boundary"))
 	}
 	limit := int64(r.s.cfg.MaxUploadBytes)
-	if err := r.checkLength(limit + formOverhead); err != nil {
+	if err := r.checkLength(limit, formOverhead); err != nil {
 		return err
 	}
 	form := multipart.NewReader(io.LimitReader(r.openBody(r.s.cfg.UploadTimeout), limit+formOverhead), boundary)
@@ -140,7 +142,7 @@ func (r *request) readPart(u *upload, part *multipart.Part, fields map[string]st
 		if u.stored {
 			return fault.Invalidf("too_many_files", "the form has several parts named file; send one document a request").WithField("file")
 		}
-		u.Filename = cleanFilename(part.FileName())
+		u.part, u.Filename = "file", cleanFilename(part.FileName())
 		u.MediaType = mediaTypeOf(part.Header.Get(fiber.HeaderContentType))
 		return r.store(u, part)
 	}
@@ -165,7 +167,7 @@ func (r *request) readPart(u *upload, part *multipart.Part, fields map[string]st
 
 // readRaw streams a body that is the document, with the fields in the query.
 func (r *request) readRaw(u *upload, kind string) error {
-	if err := r.checkLength(int64(r.s.cfg.MaxUploadBytes)); err != nil {
+	if err := r.checkLength(int64(r.s.cfg.MaxUploadBytes), 0); err != nil {
 		return err
 	}
 	// Described first: a bad field should not cost an upload.
@@ -181,7 +183,8 @@ func (r *request) readText(u *upload) error {
 	if _, err := r.query(); err != nil {
 		return err
 	}
-	body, err := r.jsonBody(min(maxTextBytes, int64(r.s.cfg.MaxUploadBytes)+formOverhead))
+	limit := min(maxTextBytes, int64(r.s.cfg.MaxUploadBytes))
+	body, err := r.wholeBody(limit, min(formOverhead, maxTextBytes-limit))
 	if err != nil {
 		return err
 	}
@@ -204,6 +207,7 @@ func (r *request) readText(u *upload) error {
 	if err := r.identify(u, d); err != nil {
 		return err
 	}
+	u.part = "text"
 	return r.store(u, strings.NewReader(text))
 }
 
@@ -250,14 +254,14 @@ func (r *request) identify(u *upload, d describing) error {
 
 // store streams the bytes to the blob store, which counts and hashes them on the way.
 func (r *request) store(u *upload, body io.Reader) error {
-	info, err := r.s.deps.Blobs.Put(r.ctx, u.BlobKey, &bounded{r: body, broken: r.malformedForm, limit: int64(r.s.cfg.MaxUploadBytes)},
+	info, err := r.s.deps.Blobs.Put(r.ctx, u.BlobKey, &bounded{r: body, part: u.part, broken: r.malformedForm, limit: int64(r.s.cfg.MaxUploadBytes)},
 		blob.PutOptions{MediaType: u.MediaType})
 	if err != nil {
 		return err
 	}
 	u.stored = true
 	if info.Bytes == 0 {
-		return fault.Invalidf("empty_document", "the document is empty").WithField("file")
+		return fault.Invalidf("empty_document", "the document is empty").WithField(u.part)
 	}
 	u.Bytes, u.SHA256 = info.Bytes, info.SHA256
 	r.s.metrics.uploaded.Add(float64(u.Bytes))
@@ -267,6 +271,7 @@ func (r *request) store(u *upload, body io.Reader) error {
 // bounded reads up to limit bytes and classifies what stops it.
 type bounded struct {
 	r      io.Reader
+	part   string
 	broken func(error) error
 	n      int64
 	limit  int64
@@ -278,7 +283,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	b.n += int64(n)
 	switch {
 	case b.n > b.limit:
-		return 0, fault.Invalidf("file_too_large", "the document is larger than %d bytes, the limit of this server", b.limit).WithField("file")
+		return 0, fault.Invalidf("file_too_large", "the document is larger than %d bytes, the limit of this server", b.limit).WithField(b.part)
 	case err == nil || errors.Is(err, io.EOF):
 		return n, err
 	}
