@@ -166,7 +166,7 @@ func (r *request) getContent() error {
 	etag := `"` + doc.SHA256 + `"`
 	h := &r.c.Response().Header
 	h.Set(fiber.HeaderETag, etag)
-	if r.c.Get(fiber.HeaderIfNoneMatch) == etag {
+	if matchesETag(r.headerList(fiber.HeaderIfNoneMatch), etag) {
 		r.c.Status(http.StatusNotModified)
 		return nil
 	}

@@ -171,6 +171,9 @@ func TestADocumentIsTakenInThreeForms(t *testing.T) {
 	if got := g.do(http.MethodGet, "/v1/documents/a1/content", nil, header{"If-None-Match": `"` + digest + `"`}); got.status != http.StatusNotModified {
 		t.Fatal(got.status)
 	}
+	if got := g.do(http.MethodGet, "/v1/documents/a1/content", nil, header{"If-None-Match": `"x", W/"` + digest + `"`}); got.status != http.StatusNotModified {
+		t.Fatal(got.status)
+	}
 	if got := g.do(http.MethodHead, "/v1/documents/b2/content", nil, nil); got.status != http.StatusOK || got.header.Get("Content-Type") != "text/plain" ||
 		got.header.Get("Content-Length") != fmt.Sprint(len(body)) {
 		t.Fatalf("%d %v", got.status, got.header)
