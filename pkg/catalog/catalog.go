@@ -61,7 +61,7 @@ const (
 	Created Outcome = iota
 	// Replaced: the document has new bytes, or a failed one is tried again.
 	Replaced
-	// Changed: the same bytes with other title, source, metadata or acl.
+	// Changed: the same bytes with other title, filename, source, metadata or acl.
 	Changed
 	// Unchanged: nothing was to do.
 	Unchanged
@@ -148,6 +148,10 @@ type Store interface {
 	// the live version stays live until the new one replaces it. A document
 	// being deleted comes back Created; whatever is left of it is gone at once,
 	// and its deletion is stale. Only a deleted one may change its collection.
+	//
+	// A filename describes: the same bytes under another are Changed and not
+	// read again, so that a title, or a kind, that was told by the old name
+	// stays until new bytes come; the same bytes without one keep theirs.
 	//
 	// The document keeps the bytes of u.BlobKey unless it is Unchanged or
 	// Changed: then the caller deletes them, if BlobKey names others.

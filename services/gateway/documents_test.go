@@ -199,6 +199,13 @@ func TestTheSameDocumentAgainDoesNothing(t *testing.T) {
 	if _, ok := work[len(work)-1].Data.(event.DocumentChanged); !ok || len(work) != 2 || s.stored() != 1 {
 		t.Fatalf("%+v, %d blobs", work, s.stored())
 	}
+	// A filename describes too, and none says nothing.
+	if d := g.postJSON("/v1/documents", `{"text":"one","id":"a","title":"Other","filename":"b.txt"}`).document(t, http.StatusOK); d.Filename != "b.txt" {
+		t.Fatalf("%+v", d)
+	}
+	if d := g.postJSON("/v1/documents", `{"text":"one","id":"a","title":"Other"}`).document(t, http.StatusOK); d.Filename != "b.txt" {
+		t.Fatalf("%+v", d)
+	}
 	send("Other", "two").document(t, http.StatusAccepted)
 	g.upload(part{"file", "a.txt", "two"}, part{"id", "", "a"}, part{"collection", "", "elsewhere"}).problem(t, http.StatusConflict, "collection_mismatch")
 	if n := s.stored(); n != 2 { // the superseded one is the ingestor's to remove
