@@ -282,6 +282,7 @@ func TestWhatIsNoHTTPIsAnsweredWithAProblem(t *testing.T) {
 		{"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "malformed_request"},
 		{"huge header", "GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", 431, "header_too_large"},
 		{"unknown method", "BREW /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 501, "method_unknown"},
+		{"no method", "G\x80T /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "malformed_request"},
 		{"foreign host", "GET /livez HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403, "host_not_allowed"},
 		{"chunks that are none", "POST /v1/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "incomplete_body"},
 		{"short body", "POST /v1/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("{", 9000), 400, "incomplete_body"},

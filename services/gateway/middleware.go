@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -212,9 +213,13 @@ func (s *Service) unreadable(c *fiber.Ctx, err error) error {
 	return nil
 }
 
+// tokenBytes are what a token is made of (RFC 9110, 5.6.2).
+const tokenBytes = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
 // knownMethods lets through the methods that Fiber can route; it answers any
 // other in plain text, and that before every middleware. What no path has is
-// not refused for this one (405, with what it allows): RFC 9110, 9.1 has 501.
+// not refused for this one (405, with what it allows): RFC 9110, 9.1 has 501
+// for it. What is no token is no method, and the line no request.
 func (s *Service) knownMethods(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		if slices.Contains(fiber.DefaultMethods, string(ctx.Method())) {
@@ -224,7 +229,11 @@ func (s *Service) knownMethods(next fasthttp.RequestHandler) fasthttp.RequestHan
 		id := corpus.NewID()
 		secure(&ctx.Response.Header, id)
 		ctx.SetConnectionClose()
-		p := problemOf(fault.Invalidf("method_unknown", "this server does not know the method; it has GET, HEAD, POST, PATCH and DELETE"), id)
+		var err error = fault.Invalidf("method_unknown", "this server does not know the method; it has GET, HEAD, POST, PATCH and DELETE")
+		if strings.Trim(string(ctx.Method()), tokenBytes) != "" {
+			err = fiber.ErrBadRequest
+		}
+		p := problemOf(err, id)
 		p.write(ctx)
 		s.metrics.answered("unreadable", "none", p.Status, 0)
 	}
