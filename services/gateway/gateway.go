@@ -48,6 +48,7 @@ const flushTime = 2 * time.Second
 type Blobs interface {
 	Put(ctx context.Context, key string, r io.Reader, opts blob.PutOptions) (blob.Info, error)
 	Read(ctx context.Context, key string, want blob.Info) (io.ReadCloser, error)
+	ReadPart(ctx context.Context, key string, want blob.Info, part blob.Part) (io.ReadCloser, error)
 	Delete(ctx context.Context, key string) error
 	Ready(ctx context.Context) error
 }

@@ -74,6 +74,8 @@ func codeStatus(code string) int {
 		return http.StatusRequestTimeout
 	case "deadline_exceeded":
 		return http.StatusGatewayTimeout
+	case "range_not_satisfiable":
+		return http.StatusRequestedRangeNotSatisfiable
 	case "header_too_large":
 		return http.StatusRequestHeaderFieldsTooLarge
 	case "method_not_allowed":
