@@ -101,7 +101,7 @@ func chatPath(id string) string { return "/v1/chat/" + id }
 
 func (r *request) decodeChat() (ask, error) {
 	in := ask{deadline: r.s.cfg.ChatDeadline}
-	body, err := r.jsonBody(maxJSONBytes)
+	body, err := r.jsonBody()
 	if err != nil {
 		return in, err
 	}

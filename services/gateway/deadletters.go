@@ -166,7 +166,7 @@ func (r *request) redriveDeadLetter() error {
 	}
 	force := false
 	if r.c.Request().Header.ContentLength() != 0 { // a body is optional
-		body, err := r.jsonBody(maxJSONBytes)
+		body, err := r.jsonBody()
 		if err != nil {
 			return err
 		}
@@ -200,7 +200,7 @@ type letterRefusal struct {
 }
 
 func (r *request) redriveDeadLetters() error {
-	body, err := r.jsonBody(maxJSONBytes)
+	body, err := r.jsonBody()
 	if err != nil {
 		return err
 	}

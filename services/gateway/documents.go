@@ -183,7 +183,7 @@ func (r *request) patchDocument() error {
 	if err != nil {
 		return err
 	}
-	body, err := r.jsonBody(maxJSONBytes)
+	body, err := r.jsonBody()
 	if err != nil {
 		return err
 	}

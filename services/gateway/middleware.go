@@ -213,8 +213,8 @@ func (s *Service) unreadable(c *fiber.Ctx, err error) error {
 	return nil
 }
 
-// tokenBytes are what a token is made of (RFC 9110, 5.6.2).
-const tokenBytes = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+// methodBytes are what the name of a method is made of (RFC 9110, 5.6.2).
+const methodBytes = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 // knownMethods lets through the methods that Fiber can route; it answers any
 // other in plain text, and that before every middleware. What no path has is
@@ -230,7 +230,7 @@ func (s *Service) knownMethods(next fasthttp.RequestHandler) fasthttp.RequestHan
 		secure(&ctx.Response.Header, id)
 		ctx.SetConnectionClose()
 		var err error = fault.Invalidf("method_unknown", "this server does not know the method; it has GET, HEAD, POST, PATCH and DELETE")
-		if strings.Trim(string(ctx.Method()), tokenBytes) != "" {
+		if strings.Trim(string(ctx.Method()), methodBytes) != "" {
 			err = fiber.ErrBadRequest
 		}
 		p := problemOf(err, id)

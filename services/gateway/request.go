@@ -29,13 +29,13 @@ const (
 	maxCursorBytes   = 1024
 )
 
-// jsonBody reads a JSON body of up to limit bytes, whose media type must say that it is JSON.
-func (r *request) jsonBody(limit int64) ([]byte, error) {
+// jsonBody reads a JSON body of up to maxJSONBytes, whose media type must say that it is JSON.
+func (r *request) jsonBody() ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(r.c.Get(fiber.HeaderContentType))
 	if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
 		return nil, fault.Invalidf("unsupported_media_type", "send the body as application/json")
 	}
-	return r.wholeBody(limit, 0)
+	return r.wholeBody(maxJSONBytes, 0)
 }
 
 // wholeBody reads a body into memory; see [request.checkLength] for its bounds.

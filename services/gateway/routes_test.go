@@ -61,7 +61,7 @@ func TestEveryGetButStreamsHasAHead(t *testing.T) {
 			}
 			for _, h := range []http.Header{got.header, want.header} {
 				h.Del("Date")
-				h.Del("X-Request-Id")
+				h.Del(headerRequestID)
 				if rt.path == "/metrics" { // it counts the requests that look at it
 					h.Del("Content-Length")
 				}

@@ -20,8 +20,13 @@ func parts(t *testing.T, s *blob.Store) {
 		t.Fatal(err)
 	}
 	for _, p := range []blob.Part{
-		{Offset: 0, Bytes: 1}, {Offset: 0, Bytes: size}, {Offset: size - 1, Bytes: 1}, {Offset: 1, Bytes: size - 1},
-		{Offset: 128<<10 - 1, Bytes: 2}, {Offset: 128 << 10, Bytes: 128 << 10}, {Offset: 100 << 10, Bytes: 150 << 10},
+		{Offset: 0, Bytes: 1},
+		{Offset: 0, Bytes: size},
+		{Offset: size - 1, Bytes: 1},
+		{Offset: 1, Bytes: size - 1},
+		{Offset: 128<<10 - 1, Bytes: 2},
+		{Offset: 128 << 10, Bytes: 128 << 10},
+		{Offset: 100 << 10, Bytes: 150 << 10},
 	} {
 		r, err := s.ReadPart(t.Context(), k, info, p)
 		if err != nil {
@@ -37,7 +42,11 @@ func parts(t *testing.T, s *blob.Store) {
 		}
 	}
 	for _, p := range []blob.Part{
-		{Offset: -1, Bytes: 1}, {Offset: 0, Bytes: 0}, {Offset: 0, Bytes: -1}, {Offset: 0, Bytes: size + 1}, {Offset: size, Bytes: 1},
+		{Offset: -1, Bytes: 1},
+		{Offset: 0, Bytes: 0},
+		{Offset: 0, Bytes: -1},
+		{Offset: 0, Bytes: size + 1},
+		{Offset: size, Bytes: 1},
 		{Offset: 1, Bytes: 1<<63 - 1},
 	} {
 		if _, err := s.ReadPart(t.Context(), k, info, p); !fault.Is(err, fault.Invalid) {
