@@ -40,12 +40,47 @@ func (s *Store) Read(ctx context.Context, key string, want Info) (io.ReadCloser,
 	if err != nil {
 		return nil, err
 	}
-	if info.Bytes != want.Bytes {
-		// It was only opened.
-		_ = r.Close()
-		return nil, fmt.Errorf("read blob: %w", damaged(fmt.Errorf("the store has %d bytes instead of %d", info.Bytes, want.Bytes)))
+	if err := sameSize(r, info.Bytes, want); err != nil {
+		return nil, err
 	}
 	return Verify(r, want), nil
+}
+
+// Part is some bytes of a blob, at least one.
+type Part struct {
+	Offset int64
+	Bytes  int64
+}
+
+// ReadPart is [Store.Read] of a part, which lies within the blob: any other
+// is an Invalid fault "invalid_part". A part cannot be proven, since the
+// digest is of the whole: only the sizes of both are. What it costs to come to
+// the offset is the store's affair; that of NATS passes over all before it.
+func (s *Store) ReadPart(ctx context.Context, key string, want Info, part Part) (io.ReadCloser, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	if part.Offset < 0 || part.Bytes < 1 || part.Offset >= want.Bytes || part.Bytes > want.Bytes-part.Offset {
+		return nil, fault.Invalidf("invalid_part", "a part of %d bytes from byte %d is not within a blob of %d bytes", part.Bytes, part.Offset, want.Bytes)
+	}
+	r, err := s.backend.Bucket.NewRangeReader(ctx, toStored(key), part.Offset, part.Bytes, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read part of blob: %w", s.readFault(ctx, err))
+	}
+	if err := sameSize(r, r.Size(), want); err != nil {
+		return nil, err
+	}
+	return &sized{ReadCloser: r, store: s, left: part.Bytes}, nil
+}
+
+// sameSize closes a reader of a blob that has another size than is known of it.
+func sameSize(r io.Closer, size int64, want Info) error {
+	if size == want.Bytes {
+		return nil
+	}
+	// It was only opened.
+	_ = r.Close()
+	return fmt.Errorf("read blob: %w", damaged(fmt.Errorf("the store has %d bytes instead of %d", size, want.Bytes)))
 }
 
 // Verify returns a reader of what r yields that ends well only when size and

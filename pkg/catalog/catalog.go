@@ -82,7 +82,7 @@ const (
 	Created Outcome = iota
 	// Replaced: the document has new bytes, or a failed one is tried again.
 	Replaced
-	// Changed: the same bytes with other title, source, metadata or acl.
+	// Changed: the same bytes with other title, filename, source, metadata or acl.
 	Changed
 	// Unchanged: nothing was to do.
 	Unchanged
@@ -176,6 +176,10 @@ type Store interface {
 	// when its digest is the same: nothing happens, and the document of then is
 	// returned as it is now, whoever may see it. With another digest it is an
 	// Invalid fault "idempotency_key_reused". Of several at once one is accepted.
+	//
+	// A filename describes: the same bytes under another are Changed and not
+	// read again, so that a title, or a kind, that was told by the old name
+	// stays until new bytes come; the same bytes without one keep theirs.
 	//
 	// The document keeps the bytes of u.BlobKey if it is Created or Replaced.
 	// Else the caller deletes them, if BlobKey names others.

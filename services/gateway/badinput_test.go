@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,11 @@ func TestBadRequests(t *testing.T) {
 	}{
 		{"no route", "GET", "/v2/nothing", "", nil, 404, "route_not_found", ""},
 		{"wrong method", "PUT", "/v1/chat", "{}", jsonType, 405, "method_not_allowed", ""},
-		{"HEAD of a chat", "PATCH", "/livez", "", nil, 405, "method_not_allowed", ""},
+		{"wrong method of a probe", "PATCH", "/livez", "", nil, 405, "method_not_allowed", ""},
+		{"OpenAI's chat is not built", "POST", "/v1/chat/completions", "{}", jsonType, 404, "route_not_found", ""},
+		{"nor is it a chat of ours", "GET", "/v1/chat/completions", "", nil, 404, "route_not_found", ""},
+		{"nor is what is below it", "GET", "/v1/chat/completions/stream", "", nil, 404, "route_not_found", ""},
+		{"but an id may begin like it", "GET", "/v1/chat/completions1", "", nil, 404, "chat_not_found", ""},
 		{"empty body", "POST", "/v1/chat", "", jsonType, 400, "empty_body", ""},
 		{"not JSON", "POST", "/v1/chat", `{"question":`, jsonType, 400, "invalid_json", ""},
 		{"a list", "POST", "/v1/chat", `[1]`, jsonType, 400, "invalid_json", ""},
@@ -84,8 +89,22 @@ func TestBadRequests(t *testing.T) {
 		{"before", "GET", "/v1/conversations/x/messages?before=-1", "", nil, 400, "invalid_cursor", "before"},
 		{"conversations cursor", "GET", "/v1/conversations?cursor=zz", "", nil, 400, "invalid_cursor", "cursor"},
 		{"conversation id", "DELETE", "/v1/conversations/a*b", "", nil, 400, "invalid_id", "id"},
-		{"empty file", "POST", "/v1/documents", "", text, 400, "empty_document", "file"},
-		{"empty text", "POST", "/v1/documents", `{"text":""}`, jsonType, 400, "empty_document", "file"},
+		{"empty body of a document", "POST", "/v1/documents", "", text, 400, "empty_document", ""},
+		{"empty file", "POST", "/v1/documents", formOf("file", ""), formType, 400, "empty_document", "file"},
+		{"empty text", "POST", "/v1/documents", `{"text":""}`, jsonType, 400, "empty_document", "text"},
+		{"no text", "POST", "/v1/documents", `{"title":"T"}`, jsonType, 400, "empty_document", "text"},
+		{"metadata twice", "POST", "/v1/documents", `{"text":"a","metadata":{"a":1,"a":2}}`, jsonType, 400, "duplicate_field", "metadata.a"},
+		{"metadata twice in the query", "POST", "/v1/documents?metadata=%7B%22a%22:1,%22\\u0061%22:2%7D", "x", text, 400, "duplicate_field", "metadata.a"},
+		{"metadata twice in a form", "POST", "/v1/documents", formOf("file", "x", "metadata", `{"a":1,"a":1}`), formType, 400, "duplicate_field", "metadata.a"},
+		{"metadata twice in a patch", "PATCH", "/v1/documents/x", `{"metadata":{"b":1,"a":1,"b":1}}`, jsonType, 400, "duplicate_field", "metadata.b"},
+		{"metadata rounded", "POST", "/v1/documents", `{"text":"a","metadata":{"a":9007199254740993}}`, jsonType, 400, "inexact_number", "metadata.a"},
+		{"metadata rounded in the query", "POST", "/v1/documents?metadata=%7B%22a%22:-9007199254740993%7D", "x", text, 400, "inexact_number", "metadata.a"},
+		{"metadata beyond numbers in a form", "POST", "/v1/documents", formOf("file", "x", "metadata", `{"a":1e999}`), formType, 400, "inexact_number", "metadata.a"},
+		{"metadata rounded in a patch", "PATCH", "/v1/documents/x", `{"metadata":{"a":100000000000000000000000}}`, jsonType, 400, "inexact_number", "metadata.a"},
+		{"filter twice", "POST", "/v1/chat", `{"question":"a","filter":{"metadata.a":1,"metadata.a":2}}`, jsonType, 400, "duplicate_field", "filter.metadata.a"},
+		{"bound twice", "POST", "/v1/search", `{"query":"a","filter":{"metadata.a":{"gte":1,"gte":2}}}`, jsonType, 400, "duplicate_field", "filter.metadata.a.gte"},
+		{"filter rounded", "POST", "/v1/chat", `{"question":"a","filter":{"metadata.a":[1,9007199254740993]}}`, jsonType, 400, "inexact_number", "filter.metadata.a"},
+		{"bound rounded", "POST", "/v1/search", `{"query":"a","filter":{"metadata.a":{"gte":1e400}}}`, jsonType, 400, "inexact_number", "filter.metadata.a.gte"},
 		{"document id", "POST", "/v1/documents?id=a.b", "x", text, 400, "invalid_id", "id"},
 		{"collection", "POST", "/v1/documents?collection=a/b", "x", text, 400, "invalid_id", "collection"},
 		{"source", "POST", "/v1/documents?source=javascript:alert(1)", "x", text, 400, "invalid_source", "source"},
@@ -117,7 +136,7 @@ func TestBadRequests(t *testing.T) {
 				body = strings.NewReader(c.body)
 			}
 			p := g.do(c.method, c.path, body, c.h).problem(t, c.status, c.code)
-			if c.field != "" && (len(p.Errors) != 1 || p.Errors[0].Field != c.field) {
+			if c.field != "" && (len(p.Errors) != 1 || p.Errors[0].Field != c.field) || c.field == "" && len(p.Errors) > 0 {
 				t.Fatalf("blames %v, want %s", p.Errors, c.field)
 			}
 			if a := g.ask(t, `{"question":"Are you well?"}`); a.Answer != "Still fine." {
@@ -130,6 +149,48 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%d blobs are left of refused uploads", n)
 		}
 	})
+}
+
+// formOf is a form of names and values, with the boundary b.
+func formOf(parts ...string) string {
+	form := ""
+	for pair := range slices.Chunk(parts, 2) {
+		form += "--b\r\nContent-Disposition: form-data; name=\"" + pair[0] + "\"\r\n\r\n" + pair[1] + "\r\n"
+	}
+	return form + "--b--\r\n"
+}
+
+// TestRefusalsSayWhatIsTrue is about the texts that people read.
+func TestRefusalsSayWhatIsTrue(t *testing.T) {
+	t.Parallel()
+	g := newStack(t).serve(func(c *Config, _ *Deps) { c.MaxUploadBytes = 1 << 20 })
+	jsonType := header{"Content-Type": "application/json"}
+	huge := strings.Repeat("x", 3<<20)
+	for name, c := range map[string]struct {
+		method, path, body string
+		h                  header
+		says               string
+	}{
+		"a list":                    {"POST", "/v1/documents", `{"text":"a","acl":[1]}`, jsonType, "acl must be a list of which every element is a string"},
+		"a list of collections":     {"POST", "/v1/chat", `{"question":"a","collections":[1]}`, jsonType, "collections must be a list of which every element is a string"},
+		"a number in metadata":      {"POST", "/v1/documents", `{"text":"a","metadata":{"a":1e999}}`, jsonType, "the number in metadata.a would not be kept as it is; send it as a string"},
+		"the limit of a form":       {"POST", "/v1/documents", huge, header{"Content-Type": "multipart/form-data; boundary=b"}, "the body is larger than 1048576 bytes, the limit here"},
+		"the limit of JSON":         {"POST", "/v1/documents", huge, jsonType, "the body is larger than 1048576 bytes, the limit here"},
+		"the limit of a text":       {"POST", "/v1/documents", `{"text":"` + huge[:1<<20+1] + `"}`, jsonType, "the document is larger than 1048576 bytes, the limit of this server"},
+		"all that is neither":       {"DELETE", "/v1/dead-letters?all=maybe", "", nil, "all must be true or false"},
+		"all that is not":           {"DELETE", "/v1/dead-letters?all=false", "", nil, "name what to select (stage, kind, class, code, since, until), or say all"},
+		"a method that nobody has":  {"FOO", "/livez", "", nil, "this server does not know the method; it has GET, HEAD, POST, PATCH and DELETE"},
+		"a method that is not here": {"POST", "/livez", "", nil, "this path exists, but not with this method; the Allow header lists those it has"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var p Problem
+			g.do(c.method, c.path, strings.NewReader(c.body), c.h).decode(t, &p)
+			if p.Detail != c.says {
+				t.Fatalf("says %q", p.Detail)
+			}
+		})
+	}
 }
 
 func TestFormsWithTwoFilesOrFieldsAreRefused(t *testing.T) {
@@ -220,7 +281,8 @@ func TestWhatIsNoHTTPIsAnsweredWithAProblem(t *testing.T) {
 		{"garbage", "hello\r\n\r\n", 400, "malformed_request"},
 		{"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "malformed_request"},
 		{"huge header", "GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", 431, "header_too_large"},
-		{"unknown method", "BREW /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "method_not_allowed"},
+		{"unknown method", "BREW /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 501, "method_unknown"},
+		{"no method", "G\x80T /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "malformed_request"},
 		{"foreign host", "GET /livez HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403, "host_not_allowed"},
 		{"chunks that are none", "POST /v1/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "incomplete_body"},
 		{"short body", "POST /v1/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("{", 9000), 400, "incomplete_body"},

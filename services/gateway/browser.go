@@ -72,7 +72,7 @@ func (s *Service) admit(r *request) error {
 func (r *request) allowOrigin(origin string) error {
 	r.c.Set(fiber.HeaderAccessControlAllowOrigin, origin)
 	r.c.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	r.c.Set(fiber.HeaderAccessControlExposeHeaders, "X-Request-Id, Location, Retry-After, ETag, Content-Disposition, WWW-Authenticate, "+
+	r.c.Set(fiber.HeaderAccessControlExposeHeaders, "X-Request-Id, Location, Retry-After, ETag, Accept-Ranges, Content-Range, Content-Disposition, WWW-Authenticate, "+
 		headerRateLimit+", "+headerRateRemaining+", "+headerRateReset)
 	if r.method != http.MethodOptions || r.c.Get(fiber.HeaderAccessControlRequestMethod) == "" {
 		return nil
@@ -80,7 +80,7 @@ func (r *request) allowOrigin(origin string) error {
 	r.route = "preflight"
 	r.c.Set(fiber.HeaderAccessControlAllowMethods, "GET, HEAD, POST, PATCH, DELETE")
 	r.c.Set(fiber.HeaderAccessControlAllowHeaders,
-		"Authorization, Content-Type, Accept, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-Id, traceparent, tracestate")
+		"Authorization, Content-Type, Accept, Idempotency-Key, If-None-Match, If-Range, Range, Last-Event-ID, X-Request-Id, traceparent, tracestate")
 	r.c.Set(fiber.HeaderAccessControlMaxAge, "600")
 	r.c.Status(http.StatusNoContent)
 	return nil

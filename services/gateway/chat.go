@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -102,10 +101,7 @@ func chatPath(id string) string { return "/v1/chat/" + id }
 
 func (r *request) decodeChat() (ask, error) {
 	in := ask{deadline: r.s.cfg.ChatDeadline}
-	if _, err := r.query(); err != nil {
-		return in, err
-	}
-	body, err := r.jsonBody(maxJSONBytes)
+	body, err := r.jsonBody()
 	if err != nil {
 		return in, err
 	}
@@ -134,7 +130,7 @@ func (r *request) decodeChat() (ask, error) {
 				minChatDeadline.Milliseconds(), maxChatDeadline.Milliseconds()).WithField("deadline_ms")
 		}
 	}
-	in.stream = in.stream || strings.Contains(r.c.Get(fiber.HeaderAccept), mimeEventStream)
+	in.stream = in.stream || r.c.Accepts(fiber.MIMEApplicationJSON, mimeEventStream) == mimeEventStream
 	in.key, err = r.idempotencyKey()
 	return in, err
 }
@@ -284,7 +280,8 @@ func ended(turn conversation.Turn, status conversation.Status, p *conversation.P
 }
 
 func tooLate() *conversation.Problem {
-	return &conversation.Problem{Code: "deadline_exceeded", Message: "there was no answer before the deadline"}
+	return &conversation.Problem{Code: "deadline_exceeded", Message: fmt.Sprintf("there was no answer before the deadline; "+
+		"ask again with a longer deadline_ms (up to %d), in the background if that is too long to wait", maxChatDeadline.Milliseconds())}
 }
 
 // shownAnswer returns the answer with lists where it has none.

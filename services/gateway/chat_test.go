@@ -98,6 +98,9 @@ func TestNoAnswerBeforeTheDeadlineIs504AndTheChatFails(t *testing.T) {
 	cancelled := s.cancellations()
 	g := s.serve() // and nobody works
 	p := g.postJSON("/v1/chat", `{"question":"Why?","deadline_ms":1000}`).problem(t, http.StatusGatewayTimeout, "deadline_exceeded")
+	if !strings.Contains(p.Detail, "ask again with a longer deadline_ms (up to 300000)") {
+		t.Fatalf("does not say what to do: %s", p.Detail)
+	}
 	var a conversation.Answer
 	g.get("/v1/chat/"+p.ChatID).decode(t, &a)
 	if a.Status != conversation.Failed || a.Error == nil || a.Error.Code != "deadline_exceeded" {

@@ -27,11 +27,7 @@ type message struct {
 }
 
 func (r *request) listConversations() error {
-	q, err := r.query("limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, cursor, err := page(q, "cursor")
+	limit, cursor, err := page(r.params, "cursor")
 	if err != nil {
 		return err
 	}
@@ -73,11 +69,7 @@ func (r *request) listMessages() error {
 	if err != nil {
 		return err
 	}
-	q, err := r.query("limit", "before")
-	if err != nil {
-		return err
-	}
-	limit, text, err := page(q, "before")
+	limit, text, err := page(r.params, "before")
 	if err != nil {
 		return err
 	}

@@ -115,15 +115,11 @@ func letterFilters(more ...string) []string {
 }
 
 func (r *request) listDeadLetters() error {
-	params, err := r.query(letterFilters()...)
+	q, _, err := r.letterQuery(r.params)
 	if err != nil {
 		return err
 	}
-	q, _, err := r.letterQuery(params)
-	if err != nil {
-		return err
-	}
-	if q.Limit, q.Cursor, err = page(params, "cursor"); err != nil {
+	if q.Limit, q.Cursor, err = page(r.params, "cursor"); err != nil {
 		return err
 	}
 	letters, next, err := r.s.letters().Letters.List(r.ctx, q)
@@ -138,7 +134,7 @@ func (r *request) listDeadLetters() error {
 }
 
 func (r *request) getDeadLetter() error {
-	id, err := r.letterID()
+	id, err := r.idParam()
 	if err != nil {
 		return err
 	}
@@ -154,13 +150,6 @@ func (r *request) getDeadLetter() error {
 	return r.json(http.StatusOK, fullLetter{deadLetter: shownLetter(l.Letter), Payload: shown})
 }
 
-func (r *request) letterID() (string, error) {
-	if _, err := r.query(); err != nil {
-		return "", err
-	}
-	return r.idParam()
-}
-
 // redriven is what became of one letter.
 type redriven struct {
 	ID       string             `json:"id"`
@@ -171,13 +160,13 @@ type redriven struct {
 }
 
 func (r *request) redriveDeadLetter() error {
-	id, err := r.letterID()
+	id, err := r.idParam()
 	if err != nil {
 		return err
 	}
 	force := false
 	if r.c.Request().Header.ContentLength() != 0 { // a body is optional
-		body, err := r.jsonBody(maxJSONBytes)
+		body, err := r.jsonBody()
 		if err != nil {
 			return err
 		}
@@ -211,10 +200,7 @@ type letterRefusal struct {
 }
 
 func (r *request) redriveDeadLetters() error {
-	if _, err := r.query(); err != nil {
-		return err
-	}
-	body, err := r.jsonBody(maxJSONBytes)
+	body, err := r.jsonBody()
 	if err != nil {
 		return err
 	}
@@ -260,7 +246,7 @@ func filterRequired() error {
 }
 
 func (r *request) deleteDeadLetter() error {
-	id, err := r.letterID()
+	id, err := r.idParam()
 	if err != nil {
 		return err
 	}
@@ -278,10 +264,7 @@ type removedLetters struct {
 }
 
 func (r *request) deleteDeadLetters() error {
-	params, err := r.query(letterFilters("all")...)
-	if err != nil {
-		return err
-	}
+	params := r.params
 	q, given, err := r.letterQuery(params)
 	if err != nil {
 		return err
@@ -292,8 +275,14 @@ func (r *request) deleteDeadLetters() error {
 	if q.Limit, q.Cursor, err = page(params, "cursor"); err != nil {
 		return err
 	}
-	if !given && params["all"] != "true" {
-		return filterRequired()
+	switch params["all"] {
+	case "true":
+	case "", "false":
+		if !given {
+			return filterRequired()
+		}
+	default:
+		return fault.Invalidf("invalid_type", "all must be true or false").WithField("all")
 	}
 	removed, next, err := r.s.letters().Letters.RemoveAll(r.ctx, q)
 	if err != nil {

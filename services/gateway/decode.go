@@ -57,6 +57,9 @@ func decodeObject(data []byte, fields ...field) (present map[string]bool, err er
 
 // decodeField reads one value and says which type was expected.
 func decodeField(f field, value []byte) error {
+	if err := checkNested(f.name, value); err != nil {
+		return err
+	}
 	err := json.Unmarshal(value, f.into)
 	if err == nil {
 		return nil
@@ -64,15 +67,8 @@ func decodeField(f field, value []byte) error {
 	if _, ok := errors.AsType[*fault.Error](err); ok { // a type with rules of its own, such as a filter
 		return err
 	}
-	name := f.name
-	want := jsonType(reflect.TypeOf(f.into).Elem())
-	if te, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		if te.Field != "" {
-			name += "." + te.Field
-		}
-		want = jsonType(te.Type)
-	}
-	return fault.Invalidf("invalid_type", "%s must be %s", name, want).WithField(name)
+	// Of the destination, not of what in it was wrong: that may be an element of a list.
+	return fault.Invalidf("invalid_type", "%s must be %s", f.name, jsonType(reflect.TypeOf(f.into).Elem())).WithField(f.name)
 }
 
 func jsonType(t reflect.Type) string {

@@ -101,6 +101,23 @@ func FuzzLastEventID(f *testing.F) {
 	})
 }
 
+// FuzzRange shows that a part that is served lies within the document.
+func FuzzRange(f *testing.F) {
+	f.Add("bytes=0-3", int64(10))
+	f.Add("bytes=-3", int64(2))
+	f.Add("bytes=99999999999999999999-", int64(1))
+	f.Add("bytes=1-0,2-3", int64(5))
+	f.Fuzz(func(t *testing.T, header string, size int64) {
+		if size < 1 {
+			return
+		}
+		part, ok := parseRange(header, size)
+		if ok && part.Bytes > 0 && (part.Offset < 0 || part.Offset >= size || part.Bytes > size-part.Offset) {
+			t.Fatalf("%q of %d: %+v", header, size, part)
+		}
+	})
+}
+
 func FuzzPage(f *testing.F) {
 	f.Add("20", "abc")
 	f.Add("0", "")

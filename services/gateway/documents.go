@@ -1,17 +1,12 @@
 package gateway
 
 import (
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"strconv"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
-
 	"github.com/ragbus/ragbus/pkg/access"
-	"github.com/ragbus/ragbus/pkg/blob"
 	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/event"
@@ -114,11 +109,7 @@ func (r *request) getDocument() error {
 	if err != nil {
 		return err
 	}
-	q, err := r.query("wait")
-	if err != nil {
-		return err
-	}
-	wait, err := parseWait(q["wait"])
+	wait, err := parseWait(r.params["wait"])
 	if err != nil {
 		return err
 	}
@@ -134,10 +125,7 @@ func (r *request) listDocuments() error {
 	if err != nil {
 		return err
 	}
-	q, err := r.query("collection", "status", "limit", "cursor")
-	if err != nil {
-		return err
-	}
+	q := r.params
 	limit, cursor, err := page(q, "cursor")
 	if err != nil {
 		return err
@@ -167,87 +155,12 @@ func (r *request) listDocuments() error {
 	return r.json(http.StatusOK, listOf(out, next))
 }
 
-// getContent streams the bytes as they were uploaded. They are a stranger's:
-// a browser must neither guess their type nor run them.
-func (r *request) getContent() error {
-	id, scope, err := r.named()
-	if err != nil {
-		return err
-	}
-	doc, err := r.s.deps.Catalog.Get(r.ctx, scope, id)
-	if err != nil {
-		return err
-	}
-	if doc.Status == corpus.Deleting || doc.Status == corpus.Deleted {
-		return fault.NotFoundf("document_not_found", "the document was deleted")
-	}
-	etag := `"` + doc.SHA256 + `"`
-	h := &r.c.Response().Header
-	h.Set(fiber.HeaderETag, etag)
-	if r.c.Get(fiber.HeaderIfNoneMatch) == etag {
-		r.c.Status(http.StatusNotModified)
-		return nil
-	}
-	key, err := r.s.deps.Catalog.BlobKey(r.ctx, scope, id)
-	if err != nil {
-		return err
-	}
-	// An upload may have come between the row and the key of its bytes.
-	now, err := r.s.deps.Catalog.Get(r.ctx, scope, id)
-	if err != nil {
-		return err
-	}
-	if now.Generation != doc.Generation {
-		return fault.Transientf("document_changing", "the document is being replaced; try again")
-	}
-	// The bytes flow after this handler returned, so not within its context's bound.
-	content, err := r.s.deps.Blobs.Read(r.s.base(), key, blob.Info{Bytes: doc.Bytes, SHA256: doc.SHA256})
-	if err != nil {
-		return err
-	}
-	mediaType := doc.MediaType
-	if mediaType == "" {
-		mediaType = fiber.MIMEOctetStream
-	}
-	h.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'; sandbox")
-	h.Set(fiber.HeaderContentDisposition, disposition(doc.Filename, doc.ID))
-	h.SetContentType(mediaType)
-	if r.method == http.MethodHead {
-		closeQuietly(content)
-		h.SetContentLength(int(doc.Bytes))
-		r.c.Response().SkipBody = true
-		return nil
-	}
-	r.c.Context().SetBodyStream(content, int(doc.Bytes))
-	return nil
-}
-
-func closeQuietly(c io.Closer) {
-	_ = c.Close() // it was only read
-}
-
-// disposition returns a Content-Disposition that offers a download under the
-// document's file name (RFC 6266 with the extended form of RFC 8187).
-func disposition(filename, id string) string {
-	if filename == "" {
-		filename = id
-	}
-	if v := mime.FormatMediaType("attachment", map[string]string{"filename": filename}); v != "" {
-		return v
-	}
-	return "attachment"
-}
-
 func (r *request) listChunks() error {
 	id, scope, err := r.named()
 	if err != nil {
 		return err
 	}
-	q, err := r.query("limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, cursor, err := page(q, "cursor")
+	limit, cursor, err := page(r.params, "cursor")
 	if err != nil {
 		return err
 	}
@@ -281,10 +194,7 @@ func (r *request) patchDocument() error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.query(); err != nil {
-		return err
-	}
-	body, err := r.jsonBody(maxJSONBytes)
+	body, err := r.jsonBody()
 	if err != nil {
 		return err
 	}

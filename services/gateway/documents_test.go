@@ -172,6 +172,9 @@ func TestADocumentIsTakenInThreeForms(t *testing.T) {
 	if got := g.do(http.MethodGet, "/v1/documents/a1/content", nil, header{"If-None-Match": `"` + digest + `"`}); got.status != http.StatusNotModified {
 		t.Fatal(got.status)
 	}
+	if got := g.do(http.MethodGet, "/v1/documents/a1/content", nil, header{"If-None-Match": `"x", W/"` + digest + `"`}); got.status != http.StatusNotModified {
+		t.Fatal(got.status)
+	}
 	if got := g.do(http.MethodHead, "/v1/documents/b2/content", nil, nil); got.status != http.StatusOK || got.header.Get("Content-Type") != "text/plain" ||
 		got.header.Get("Content-Length") != fmt.Sprint(len(body)) {
 		t.Fatalf("%d %v", got.status, got.header)
@@ -196,6 +199,13 @@ func TestTheSameDocumentAgainDoesNothing(t *testing.T) {
 	work := s.ingestWork()
 	if _, ok := work[len(work)-1].Data.(event.DocumentChanged); !ok || len(work) != 2 || s.stored() != 1 {
 		t.Fatalf("%+v, %d blobs", work, s.stored())
+	}
+	// A filename describes too, and none says nothing.
+	if d := g.postJSON("/v1/documents", `{"text":"one","id":"a","title":"Other","filename":"b.txt"}`).document(t, http.StatusOK); d.Filename != "b.txt" {
+		t.Fatalf("%+v", d)
+	}
+	if d := g.postJSON("/v1/documents", `{"text":"one","id":"a","title":"Other"}`).document(t, http.StatusOK); d.Filename != "b.txt" {
+		t.Fatalf("%+v", d)
 	}
 	send("Other", "two").document(t, http.StatusAccepted)
 	g.upload(part{"file", "a.txt", "two"}, part{"id", "", "a"}, part{"collection", "", "elsewhere"}).problem(t, http.StatusConflict, "collection_mismatch")

@@ -37,10 +37,7 @@ type incoming struct {
 // them are checked before the first is published; publishing the same ones
 // again, after an error on the way, does nothing twice.
 func (r *request) postEvents() error {
-	if _, err := r.query(); err != nil {
-		return err
-	}
-	body, err := r.wholeBody(maxJSONBytes)
+	body, err := r.wholeBody(maxJSONBytes, 0)
 	if err != nil {
 		return err
 	}

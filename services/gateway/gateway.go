@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +48,7 @@ const flushTime = 2 * time.Second
 type Blobs interface {
 	Put(ctx context.Context, key string, r io.Reader, opts blob.PutOptions) (blob.Info, error)
 	Read(ctx context.Context, key string, want blob.Info) (io.ReadCloser, error)
+	ReadPart(ctx context.Context, key string, want blob.Info, part blob.Part) (io.ReadCloser, error)
 	Delete(ctx context.Context, key string) error
 	Ready(ctx context.Context) error
 }
@@ -359,6 +361,9 @@ func (s *Service) serve(rt route) fiber.Handler {
 			r.ctx = ctx
 		}
 		err := r.permit(rt)
+		if err == nil && strings.HasPrefix(rt.path, "/v1/") {
+			r.params, err = r.query(rt.params...)
+		}
 		if err == nil {
 			err = rt.handle(r)
 		}

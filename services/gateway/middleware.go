@@ -3,12 +3,12 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -43,6 +43,8 @@ type request struct {
 	who  access.Identity
 	// audited is what the request is called in the audit log, when its route does not say.
 	audited string
+	// params are the query parameters, of which the route knows every one.
+	params map[string]string
 	// target is what it is about, when the path does not say.
 	target  string
 	id      string
@@ -119,6 +121,9 @@ func (r *request) next() (err error) {
 			err = errors.New("panic")
 		}
 	}()
+	if absent(r.c.Path()) {
+		return fiber.ErrNotFound
+	}
 	return r.c.Next()
 }
 
@@ -208,8 +213,13 @@ func (s *Service) unreadable(c *fiber.Ctx, err error) error {
 	return nil
 }
 
+// methodBytes are what the name of a method is made of (RFC 9110, 5.6.2).
+const methodBytes = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
 // knownMethods lets through the methods that Fiber can route; it answers any
-// other in plain text, and that before every middleware.
+// other in plain text, and that before every middleware. What no path has is
+// not refused for this one (405, with what it allows): RFC 9110, 9.1 has 501
+// for it. What is no token is no method, and the line no request.
 func (s *Service) knownMethods(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		if slices.Contains(fiber.DefaultMethods, string(ctx.Method())) {
@@ -219,7 +229,12 @@ func (s *Service) knownMethods(next fasthttp.RequestHandler) fasthttp.RequestHan
 		id := corpus.NewID()
 		secure(&ctx.Response.Header, id)
 		ctx.SetConnectionClose()
-		problemOf(fmt.Errorf("method: %w", fiber.ErrMethodNotAllowed), id).write(ctx)
-		s.metrics.answered("unreadable", "none", http.StatusMethodNotAllowed, 0)
+		var err error = fault.Invalidf("method_unknown", "this server does not know the method; it has GET, HEAD, POST, PATCH and DELETE")
+		if strings.Trim(string(ctx.Method()), methodBytes) != "" {
+			err = fiber.ErrBadRequest
+		}
+		p := problemOf(err, id)
+		p.write(ctx)
+		s.metrics.answered("unreadable", "none", p.Status, 0)
 	}
 }

@@ -92,6 +92,9 @@ func TestEveryRouteIsDocumentedAndTheOtherWayRound(t *testing.T) {
 	g := s.serve()
 	served := map[string]bool{}
 	for _, r := range g.svc.app.GetRoutes(true) {
+		if r.Method == http.MethodHead {
+			continue // said once of all: TestEveryGetButStreamsHasAHead
+		}
 		served[r.Method+" "+regexp.MustCompile(`:(\w+)`).ReplaceAllString(r.Path, "{$1}")] = true
 	}
 	got := g.get("/openapi.json")
@@ -128,7 +131,7 @@ func TestEveryOperationSaysItsScope(t *testing.T) {
 	doc, err := spec()
 	must(t, err)
 	for _, rt := range routes() {
-		path := regexp.MustCompile(`:(\w+)`).ReplaceAllString(rt.path, "{$1}")
+		path := rt.documentedPath()
 		op := doc["paths"].(map[string]any)[path].(map[string]any)[strings.ToLower(rt.method)].(map[string]any)
 		want := []any{}
 		if rt.scope != public {

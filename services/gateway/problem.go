@@ -74,10 +74,14 @@ func codeStatus(code string) int {
 		return http.StatusRequestTimeout
 	case "deadline_exceeded":
 		return http.StatusGatewayTimeout
+	case "range_not_satisfiable":
+		return http.StatusRequestedRangeNotSatisfiable
 	case "header_too_large":
 		return http.StatusRequestHeaderFieldsTooLarge
 	case "method_not_allowed":
 		return http.StatusMethodNotAllowed
+	case "method_unknown":
+		return http.StatusNotImplemented
 	case "client_left":
 		return statusClientLeft
 	}

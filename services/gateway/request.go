@@ -29,31 +29,32 @@ const (
 	maxCursorBytes   = 1024
 )
 
-// jsonBody reads a JSON body of up to limit bytes, whose media type must say that it is JSON.
-func (r *request) jsonBody(limit int64) ([]byte, error) {
+// jsonBody reads a JSON body of up to maxJSONBytes, whose media type must say that it is JSON.
+func (r *request) jsonBody() ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(r.c.Get(fiber.HeaderContentType))
 	if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
 		return nil, fault.Invalidf("unsupported_media_type", "send the body as application/json")
 	}
-	return r.wholeBody(limit)
+	return r.wholeBody(maxJSONBytes, 0)
 }
 
-// wholeBody reads a body of up to limit bytes into memory.
-func (r *request) wholeBody(limit int64) ([]byte, error) {
-	if err := r.checkLength(limit); err != nil {
+// wholeBody reads a body into memory; see [request.checkLength] for its bounds.
+func (r *request) wholeBody(limit, overhead int64) ([]byte, error) {
+	if err := r.checkLength(limit, overhead); err != nil {
 		return nil, err
 	}
+	most := limit + overhead
 	// Sized by what was announced, so that a small body costs a small buffer.
 	size := int64(r.c.Request().Header.ContentLength())
 	if size < 0 {
 		size = 4 << 10
 	}
-	buf := make([]byte, 0, min(size, limit)+1)
-	body := io.LimitReader(r.openBody(r.s.cfg.UploadTimeout), limit+1)
+	buf := make([]byte, 0, min(size, most)+1)
+	body := io.LimitReader(r.openBody(r.s.cfg.UploadTimeout), most+1)
 	for {
 		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if int64(len(buf)) > limit {
+		if int64(len(buf)) > most {
 			return nil, tooLarge(limit)
 		}
 		if err == io.EOF { // the contract of io.Reader
@@ -68,12 +69,14 @@ func (r *request) wholeBody(limit int64) ([]byte, error) {
 	}
 }
 
-// checkLength refuses by header what cannot be accepted, before a byte of it is read.
-func (r *request) checkLength(limit int64) error {
+// checkLength refuses by header what cannot be accepted, before a byte of it is
+// read. The limit is that of what the body carries, and what a refusal names;
+// overhead is what may come around it.
+func (r *request) checkLength(limit, overhead int64) error {
 	if enc := r.c.Get(fiber.HeaderContentEncoding); enc != "" && enc != "identity" {
 		return fault.Invalidf("unsupported_media_type", "send the body without Content-Encoding")
 	}
-	if int64(r.c.Request().Header.ContentLength()) > limit {
+	if int64(r.c.Request().Header.ContentLength()) > limit+overhead {
 		return tooLarge(limit)
 	}
 	return nil

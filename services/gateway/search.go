@@ -50,10 +50,7 @@ func (r *request) search() error {
 
 func (r *request) decodeSearch() (event.Search, error) {
 	ask := event.Search{Tenant: r.who.Tenant, Principals: r.who.Principals, Limit: 8, Mode: "hybrid"}
-	if _, err := r.query(); err != nil {
-		return ask, err
-	}
-	body, err := r.jsonBody(maxJSONBytes)
+	body, err := r.jsonBody()
 	if err != nil {
 		return ask, err
 	}

@@ -43,6 +43,8 @@ type upload struct {
 	catalog.Upload
 
 	stored bool
+	// part is what of the request the bytes are, when they are not the whole body: file or text.
+	part string
 	// key is the Idempotency-Key, "" when there is none; keyed says that the id
 	// was derived from it.
 	key   string
@@ -94,7 +96,7 @@ func (r *request) readUpload(u *upload) error {
 	if strings.HasPrefix(kind, "multipart/") {
 		return fault.Invalidf("unsupported_media_type", "send a form as multipart/form-data")
 	}
-	return r.readRaw(u, kind)
+	return r.readRaw(u, header)
 }
 
 // readForm streams the one file part to the blob store; fields may come before and after it.
@@ -106,7 +108,7 @@ func (r *request) readForm(u *upload, boundary string) error {
 		return r.malformedForm(errors.New("no boundary"))
 	}
 	limit := int64(r.s.cfg.MaxUploadBytes)
-	if err := r.checkLength(limit + formOverhead); err != nil {
+	if err := r.checkLength(limit, formOverhead); err != nil {
 		return err
 	}
 	form := multipart.NewReader(io.LimitReader(r.openBody(r.s.cfg.UploadTimeout), limit+formOverhead), boundary)
@@ -146,7 +148,7 @@ func (r *request) readPart(u *upload, part *multipart.Part, fields map[string]st
 		if u.stored {
 			return fault.Invalidf("too_many_files", "the form has several parts named file; send one document a request").WithField("file")
 		}
-		u.Filename = cleanFilename(part.FileName())
+		u.part, u.Filename = "file", cleanFilename(part.FileName())
 		u.MediaType = mediaTypeOf(part.Header.Get(fiber.HeaderContentType))
 		return r.store(u, part)
 	}
@@ -169,20 +171,17 @@ func (r *request) readPart(u *upload, part *multipart.Part, fields map[string]st
 	return nil
 }
 
-// readRaw streams a body that is the document, with the fields in the query.
-func (r *request) readRaw(u *upload, kind string) error {
-	fields, err := r.query(uploadFields()...)
-	if err != nil {
-		return err
-	}
-	if err := r.checkLength(int64(r.s.cfg.MaxUploadBytes)); err != nil {
+// readRaw streams a body that is the document, with the fields in the query. The
+// type keeps its parameters: without its charset a text may be unreadable.
+func (r *request) readRaw(u *upload, contentType string) error {
+	if err := r.checkLength(int64(r.s.cfg.MaxUploadBytes), 0); err != nil {
 		return err
 	}
 	// Described first: a bad field should not cost an upload.
-	if err := r.describe(u, fields); err != nil {
+	if err := r.describe(u, r.params); err != nil {
 		return err
 	}
-	u.MediaType = mediaTypeOf(kind)
+	u.MediaType = mediaTypeOf(contentType)
 	return r.store(u, r.openBody(r.s.cfg.UploadTimeout))
 }
 
@@ -191,7 +190,8 @@ func (r *request) readText(u *upload) error {
 	if _, err := r.query(); err != nil {
 		return err
 	}
-	body, err := r.jsonBody(min(maxTextBytes, int64(r.s.cfg.MaxUploadBytes)+formOverhead))
+	limit := min(maxTextBytes, int64(r.s.cfg.MaxUploadBytes))
+	body, err := r.wholeBody(limit, min(formOverhead, maxTextBytes-limit))
 	if err != nil {
 		return err
 	}
@@ -214,6 +214,7 @@ func (r *request) readText(u *upload) error {
 	if err := r.identify(u, d); err != nil {
 		return err
 	}
+	u.part = "text"
 	return r.store(u, strings.NewReader(text))
 }
 
@@ -256,14 +257,14 @@ func (r *request) identify(u *upload, d describing) error {
 
 // store streams the bytes to the blob store, which counts and hashes them on the way.
 func (r *request) store(u *upload, body io.Reader) error {
-	info, err := r.s.deps.Blobs.Put(r.ctx, u.BlobKey, &bounded{r: body, broken: r.malformedForm, limit: int64(r.s.cfg.MaxUploadBytes)},
+	info, err := r.s.deps.Blobs.Put(r.ctx, u.BlobKey, &bounded{r: body, part: u.part, broken: r.malformedForm, limit: int64(r.s.cfg.MaxUploadBytes)},
 		blob.PutOptions{MediaType: u.MediaType})
 	if err != nil {
 		return err
 	}
 	u.stored = true
 	if info.Bytes == 0 {
-		return fault.Invalidf("empty_document", "the document is empty").WithField("file")
+		return fault.Invalidf("empty_document", "the document is empty").WithField(u.part)
 	}
 	u.Bytes, u.SHA256 = info.Bytes, info.SHA256
 	r.s.metrics.uploaded.Add(float64(u.Bytes))
@@ -273,6 +274,7 @@ func (r *request) store(u *upload, body io.Reader) error {
 // bounded reads up to limit bytes and classifies what stops it.
 type bounded struct {
 	r      io.Reader
+	part   string
 	broken func(error) error
 	n      int64
 	limit  int64
@@ -284,7 +286,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	b.n += int64(n)
 	switch {
 	case b.n > b.limit:
-		return 0, fault.Invalidf("file_too_large", "the document is larger than %d bytes, the limit of this server", b.limit).WithField("file")
+		return 0, fault.Invalidf("file_too_large", "the document is larger than %d bytes, the limit of this server", b.limit).WithField(b.part)
 	case err == nil || errors.Is(err, io.EOF):
 		return n, err
 	}

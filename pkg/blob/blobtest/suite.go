@@ -262,6 +262,7 @@ func cases() map[string]func(*testing.T, *blob.Store) {
 				t.Errorf("got %v", err)
 			}
 		},
+		"a part is read": parts,
 		"a missing blob is not found": func(t *testing.T, s *blob.Store) {
 			wantMissing(t, s, key(t, "d", "u"))
 			put(t, s, key(t, "d", "u"), "x")

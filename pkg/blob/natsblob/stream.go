@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -175,11 +176,9 @@ func (w *writer) name() error {
 	return nil
 }
 
-// NewRangeReader reads an object from its first byte to its last.
+// NewRangeReader reads an object, or length bytes of it from offset on. There
+// is no index of chunks, so that those before the offset are read and passed over.
 func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length int64, opts *driver.ReaderOptions) (driver.Reader, error) {
-	if offset != 0 || length >= 0 {
-		return nil, errUnsupported
-	}
 	info, err := b.info(ctx, key)
 	if err != nil {
 		return nil, err
@@ -189,15 +188,23 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 			return nil, err
 		}
 	}
-	return &reader{ctx: ctx, b: b, info: info, left: info.Chunks, digest: sha256.New()}, nil
+	r := &reader{ctx: ctx, b: b, info: info, left: info.Chunks, digest: sha256.New(), skip: offset, rest: math.MaxInt64}
+	// What ends with the object is read beyond its last byte, where the digest is proven.
+	if length >= 0 && length < int64(info.Size)-offset {
+		r.rest = length
+	}
+	return r, nil
 }
 
 type reader struct {
-	ctx    context.Context //nolint:containedctx // a driver's reader lives in the context it was made with
-	b      *bucket
-	info   jetstream.ObjectInfo
-	next   uint64
-	left   uint32
+	ctx  context.Context //nolint:containedctx // a driver's reader lives in the context it was made with
+	b    *bucket
+	info jetstream.ObjectInfo
+	next uint64
+	left uint32
+	// skip is how many bytes are passed over yet, rest how many are wanted after those.
+	skip, rest int64
+
 	data   []byte
 	digest hash.Hash
 	err    error
@@ -205,7 +212,15 @@ type reader struct {
 
 func (r *reader) Read(p []byte) (int, error) {
 	for len(r.data) == 0 && r.err == nil {
+		if r.rest == 0 {
+			return 0, io.EOF
+		}
 		r.data, r.err = r.chunk()
+		passed := min(r.skip, int64(len(r.data)))
+		wanted := min(r.rest, int64(len(r.data))-passed)
+		r.data = r.data[passed : passed+wanted]
+		r.skip -= passed
+		r.rest -= wanted
 	}
 	n := copy(p, r.data)
 	r.data = r.data[n:]

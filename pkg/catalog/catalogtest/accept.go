@@ -90,6 +90,7 @@ func acceptCases() map[string]func(*testing.T, *fixture) {
 			doc := f.index(t, f.accept(t, u, catalog.Created), 2)
 			for name, change := range map[string]func(*catalog.Upload){
 				"title":    func(u *catalog.Upload) { u.Title = "Another" },
+				"filename": func(u *catalog.Upload) { u.Filename = "b.txt" },
 				"source":   func(u *catalog.Upload) { u.Source = "https://example.org/b" },
 				"metadata": func(u *catalog.Upload) { u.Metadata = map[string]any{"lang": "de"} },
 				"acl":      func(u *catalog.Upload) { u.ACL = []string{"group:x"} },
@@ -103,7 +104,9 @@ func acceptCases() map[string]func(*testing.T, *fixture) {
 				}
 				doc = changed
 			}
-			if doc.Title != "Another" || doc.Source != "https://example.org/b" || doc.Metadata["lang"] != "de" || len(doc.ACL) != 1 {
+			u.Filename = ""
+			f.accept(t, u, catalog.Unchanged)
+			if doc.Title != "Another" || doc.Filename != "b.txt" || doc.Source != "https://example.org/b" || doc.Metadata["lang"] != "de" || len(doc.ACL) != 1 {
 				t.Errorf("got %+v", doc)
 			}
 			if key, err := f.BlobKey(t.Context(), f.system, "d"); err != nil || key != upload("d", "one").BlobKey {

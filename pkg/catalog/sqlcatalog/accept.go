@@ -122,19 +122,19 @@ func newRow(u catalog.Upload) *row {
 
 // describe takes over what an upload says about the document.
 func (r *row) describe(u catalog.Upload) {
-	r.givenTitle, r.Source, r.ACL = u.Title, u.Source, u.ACL
+	r.givenTitle, r.Filename, r.Source, r.ACL = u.Title, u.Filename, u.Source, u.ACL
 	r.Metadata = maps.Clone(u.Metadata)
 }
 
 func (r *row) describedBy(u catalog.Upload) bool {
-	return r.givenTitle == u.Title && r.Source == u.Source && maps.Equal(r.Metadata, u.Metadata) &&
+	return r.givenTitle == u.Title && r.Filename == u.Filename && r.Source == u.Source && maps.Equal(r.Metadata, u.Metadata) &&
 		(r.ACL == nil) == (u.ACL == nil) && slices.Equal(r.ACL, u.ACL)
 }
 
 // restart begins a new generation with the bytes of an upload. A title that
 // was found stays until the new bytes are read: the live version shows it.
 func (r *row) restart(u catalog.Upload) {
-	r.Filename, r.MediaType, r.Bytes, r.SHA256, r.blobKey = u.Filename, u.MediaType, u.Bytes, u.SHA256, u.BlobKey
+	r.MediaType, r.Bytes, r.SHA256, r.blobKey = u.MediaType, u.Bytes, u.SHA256, u.BlobKey
 	r.nextGeneration(corpus.Accepted)
 }
 
@@ -156,6 +156,9 @@ func (s *Store) acceptAgain(ctx context.Context, tx *sqldb.Tx, r *row, u catalog
 		return 0, fault.Invalidf("collection_mismatch", "the document is in the collection %q; delete it first to move it", r.Collection).WithField("collection")
 	}
 	outcome := catalog.Unchanged
+	if u.Filename == "" && u.SHA256 == r.SHA256 && !gone(r.Status) {
+		u.Filename = r.Filename
+	}
 	switch {
 	case r.Status == corpus.Deleting || r.Status == corpus.Deleted:
 		outcome = catalog.Created

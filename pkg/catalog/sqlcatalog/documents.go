@@ -224,7 +224,7 @@ func (r *row) patch(p catalog.Patch) {
 }
 
 func (r *row) sameDescription(o *row) bool {
-	return r.describedBy(catalog.Upload{Title: o.givenTitle, Source: o.Source, Metadata: o.Metadata, ACL: o.ACL})
+	return r.describedBy(catalog.Upload{Title: o.givenTitle, Filename: o.Filename, Source: o.Source, Metadata: o.Metadata, ACL: o.ACL})
 }
 
 // Retry implements [catalog.Store].
