@@ -146,8 +146,8 @@ func TestADocumentIsTakenInThreeForms(t *testing.T) {
 		t.Fatalf("%s %v", got.body, got.header)
 	}
 	raw := g.do(http.MethodPost, "/v1/documents?id=b2&collection=other&filename=x.txt&acl=%5B%22group%3Ax%22,%22*%22%5D", strings.NewReader(body),
-		header{"Content-Type": "text/plain"}).document(t, http.StatusAccepted)
-	if raw.ID != "b2" || raw.Collection != "other" || raw.Filename != "x.txt" || raw.MediaType != "text/plain" || len(raw.ACL) != 2 {
+		header{"Content-Type": "text/plain; charset=koi8-r"}).document(t, http.StatusAccepted)
+	if raw.ID != "b2" || raw.Collection != "other" || raw.Filename != "x.txt" || raw.MediaType != "text/plain; charset=koi8-r" || len(raw.ACL) != 2 {
 		t.Fatalf("%+v", raw)
 	}
 	text := g.postJSON("/v1/documents", `{"text":"Ragbus answers questions.","title":"T","id":"c3","metadata":{"a":1}}`).document(t, http.StatusAccepted)
@@ -175,7 +175,7 @@ func TestADocumentIsTakenInThreeForms(t *testing.T) {
 	if got := g.do(http.MethodGet, "/v1/documents/a1/content", nil, header{"If-None-Match": `"x", W/"` + digest + `"`}); got.status != http.StatusNotModified {
 		t.Fatal(got.status)
 	}
-	if got := g.do(http.MethodHead, "/v1/documents/b2/content", nil, nil); got.status != http.StatusOK || got.header.Get("Content-Type") != "text/plain" ||
+	if got := g.do(http.MethodHead, "/v1/documents/b2/content", nil, nil); got.status != http.StatusOK || got.header.Get("Content-Type") != "text/plain; charset=koi8-r" ||
 		got.header.Get("Content-Length") != fmt.Sprint(len(body)) {
 		t.Fatalf("%d %v", got.status, got.header)
 	}
