@@ -2,6 +2,7 @@ package event_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
@@ -89,6 +90,7 @@ func TestRefusals(t *testing.T) {
 	}
 	on := func(subject string) event.Message { m := valid; m.Subject = subject; return m }
 	data := func(s string) event.Message { m := valid; m.Data = []byte(s); return m }
+	bare := func(subject, s string) event.Message { return event.Message{Subject: subject, Data: []byte(s)} }
 	ce := func(s string) event.Message {
 		return event.Message{Subject: uploadedSubject, Header: headers("Content-Type", "application/cloudevents+json"), Data: []byte(s)}
 	}
@@ -125,6 +127,8 @@ func TestRefusals(t *testing.T) {
 		"negative":           {data(`{"id":"doc-1","generation":-1}`), "generation is negative"},
 		"metadata nests":     {data(`{"id":"doc-1","dataref":"x","metadata":{"a":{}}}`), "metadata"},
 		"empty principal":    {data(`{"id":"doc-1","dataref":"x","acl":[""]}`), "principal"},
+		"an acl of nobody":   {data(`{"id":"doc-1","dataref":"x","acl":[]}`), "nobody could see the document"},
+		"a change to nobody": {bare("rag.document.v1.changed.tenant-1", `{"id":"doc-1","acl":[]}`), "nobody could see the document"},
 		"too large":          {data(strings.Repeat("x", event.MaxBytes+1)), "the limit is"},
 		"structured no JSON": {ce(`nonsense`), "not a CloudEvents JSON object"},
 		"structured, array":  {ce(`[{}]`), "not a CloudEvents JSON object"},
@@ -245,6 +249,30 @@ func TestEncodeRefusesWhatNobodyCouldRead(t *testing.T) {
 	} {
 		if _, err := event.Encode(e); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestAnACLOfNobodyNeverBecomesOneOfEveryone: an empty list that is dropped on
+// the wire would come out as an absent one, which is everyone.
+func TestAnACLOfNobodyNeverBecomesOneOfEveryone(t *testing.T) {
+	t.Parallel()
+	for _, nobody := range []event.Payload{
+		event.DocumentUploaded{ID: "d", DataRef: "file:///x", ACL: []string{}}, event.DocumentChanged{ID: "d", ACL: []string{}},
+	} {
+		_, err := event.Encode(event.New("t", at(), nobody))
+		if code, _ := fault.Public(err); !fault.Is(err, fault.Invalid) || code != "invalid_acl" || fault.Field(err) != "acl" {
+			t.Errorf("%T is sent: %v", nobody, err)
+		}
+		data, err := json.Marshal(nobody)
+		if err != nil || !bytes.Contains(data, []byte(`"acl":[]`)) {
+			t.Errorf("%T loses its list: %s, %v", nobody, data, err)
+		}
+	}
+	for _, everyone := range []string{`{"id":"d"}`, `{"id":"d","acl":null}`} {
+		e, err := event.Decode(event.Message{Subject: "rag.document.v1.changed.t", Data: []byte(everyone)})
+		if err != nil || e.Data.(event.DocumentChanged).ACL != nil {
+			t.Errorf("%s: %+v, %v", everyone, e.Data, err)
 		}
 	}
 }

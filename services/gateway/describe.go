@@ -28,7 +28,6 @@ type describing struct {
 const (
 	maxTitleRunes    = 500
 	maxSourceBytes   = 2048
-	maxACL           = 256
 	maxFilenameBytes = 255
 )
 
@@ -42,16 +41,8 @@ func (d describing) check() error {
 	if err := checkSource(d.Source); err != nil {
 		return err
 	}
-	if d.ACL != nil && len(d.ACL) == 0 {
-		return fault.Invalidf("invalid_acl", `acl is empty, so nobody could see the document; leave it out or use ["*"]`).WithField("acl")
-	}
-	if len(d.ACL) > maxACL {
-		return fault.Invalidf("invalid_acl", "acl lists %d principals; the limit is %d", len(d.ACL), maxACL).WithField("acl")
-	}
-	for _, p := range d.ACL {
-		if err := corpus.CheckPrincipal(p); err != nil {
-			return err
-		}
+	if err := corpus.CheckACL(d.ACL); err != nil {
+		return err
 	}
 	return corpus.CheckMetadata(d.Metadata)
 }

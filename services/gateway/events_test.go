@@ -85,6 +85,8 @@ func TestBadEventsAreRefusedAndNothingIsPublished(t *testing.T) {
 		{"unknown field", structured(`"data":{"dataref":"x","colour":"red"}`), header{"Content-Type": structuredType}, 400, "invalid_event"},
 		{"other tenant", structured(`"tenant":"other","data":{"dataref":"x"}`), header{"Content-Type": structuredType}, 400, "invalid_event"},
 		{"id with a dot", structured(`"data":{"id":"a.b","dataref":"x"}`), header{"Content-Type": structuredType}, 400, "invalid_id"},
+		{"an acl of nobody", structured(`"data":{"id":"d","dataref":"x","acl":[]}`), header{"Content-Type": structuredType}, 400, "invalid_acl"},
+		{"a change to nobody", `{"specversion":"1.0","id":"e","source":"/s","type":"ragbus.document.acl_changed.v1","data":{"id":"d","acl":[]}}`, header{"Content-Type": structuredType}, 400, "invalid_acl"},
 		{"not JSON", `{`, header{"Content-Type": structuredType}, 400, "invalid_json"},
 		{"empty", ``, header{"Content-Type": structuredType}, 400, "empty_body"},
 		{"avro", `x`, header{"Content-Type": "application/cloudevents+avro"}, 415, "unsupported_media_type"},
