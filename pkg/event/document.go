@@ -55,10 +55,7 @@ func (d DocumentUploaded) check() error {
 			return err
 		}
 	}
-	if err := corpus.CheckACL(d.ACL); err != nil {
-		return err
-	}
-	return corpus.CheckMetadata(d.Metadata)
+	return corpus.Description{Title: d.Title, Source: d.Source, Metadata: d.Metadata, ACL: d.ACL}.Check()
 }
 
 // DocumentDeleted asks to remove a document. Generation is 0 when it comes from a pipeline.

@@ -140,7 +140,7 @@ func (r *request) readPart(u *upload, part *multipart.Part, fields map[string]st
 		if u.stored {
 			return fault.Invalidf("too_many_files", "the form has several parts named file; send one document a request").WithField("file")
 		}
-		u.Filename = cleanFilename(part.FileName())
+		u.Filename = corpus.CleanFilename(part.FileName())
 		u.MediaType = mediaTypeOf(part.Header.Get(fiber.HeaderContentType))
 		return r.store(u, part)
 	}
@@ -204,7 +204,7 @@ func (r *request) readText(u *upload) error {
 	default:
 		return fault.Invalidf("invalid_media_type", "media_type is text/plain, text/markdown or text/html").WithField("media_type")
 	}
-	u.MediaType, u.Filename = mediaType+"; charset=utf-8", cleanFilename(u.Filename)
+	u.MediaType, u.Filename = mediaType+"; charset=utf-8", corpus.CleanFilename(u.Filename)
 	if err := r.identify(u, d); err != nil {
 		return err
 	}
@@ -222,7 +222,7 @@ func (r *request) describe(u *upload, fields map[string]string) error {
 	}
 	u.ID, u.Collection = fields["id"], fields["collection"]
 	if name := fields["filename"]; name != "" {
-		u.Filename = cleanFilename(name)
+		u.Filename = corpus.CleanFilename(name)
 	}
 	return r.identify(u, d)
 }

@@ -37,6 +37,8 @@ func TestBareEventsAreCheckedLikeUploads(t *testing.T) {
 		data, code string
 	}{
 		"an acl of nobody":   {event.KindDocumentUploaded, `{"id":"book","dataref":"file:///x","acl":[]}`, "invalid_acl"},
+		"a source that runs": {event.KindDocumentUploaded, `{"id":"book","dataref":"file:///x","source":"javascript:alert(1)"}`, "invalid_source"},
+		"a title in control": {event.KindDocumentUploaded, `{"id":"book","dataref":"file:///x","title":"a\u0007"}`, "invalid_title"},
 		"a change to nobody": {event.KindDocumentChanged, `{"id":"book","acl":[]}`, "invalid_acl"},
 	} {
 		t.Run(name, func(t *testing.T) {
