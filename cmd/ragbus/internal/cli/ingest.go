@@ -150,7 +150,7 @@ func (a *app) progress(r result, done, total int) {
 	default:
 		status = r.Document.Status
 	}
-	fmt.Fprintf(a.io.Err, "%s %s: %s\n", a.dim(fmt.Sprintf("[%d/%d]", done, total)), r.Path, status)
+	fmt.Fprintf(a.io.Err, "%s %s: %s\n", a.dim(fmt.Sprintf("[%d/%d]", done, total)), line(r.Path), line(status))
 }
 
 func ingestFile(ctx context.Context, c *client.Client, path, collection string, wait bool) result {
@@ -222,9 +222,9 @@ func (a *app) report(results []result) error {
 		for _, r := range results {
 			switch {
 			case r.Error != "":
-				fmt.Fprintf(table, "%s\t-\t%s\n", r.Path, r.Error)
+				fmt.Fprintf(table, "%s\t-\t%s\n", line(r.Path), line(r.Error))
 			case r.failed() && r.Document.Error != nil:
-				fmt.Fprintf(table, "%s\t%s\t%s\n", r.Path, r.Document.Error.Code, r.Document.Error.Message)
+				fmt.Fprintf(table, "%s\t%s\t%s\n", line(r.Path), line(r.Document.Error.Code), line(r.Document.Error.Message))
 			}
 		}
 		_ = table.Flush()
@@ -241,12 +241,15 @@ func oneLine(d client.Document) string {
 	if d.Error != nil {
 		why = d.Error.Message
 	}
-	return fmt.Sprintf("%s\t%s\t%s\t%d/%d\t%s\t%s", d.ID, d.Status, d.Collection, d.Progress.Embedded, d.Progress.Chunks, d.Title, why)
+	return fmt.Sprintf("%s\t%s\t%s\t%d/%d\t%s\t%s", line(d.ID), line(d.Status), line(d.Collection), d.Progress.Embedded, d.Progress.Chunks,
+		shorten(d.Title, titleWidth), line(why))
 }
 
-// indent writes v as JSON for people.
+// indent writes v as JSON for people. JSON escapes only some of what a terminal obeys.
 func indent(w io.Writer, v any) {
-	enc := json.NewEncoder(w)
+	var text strings.Builder
+	enc := json.NewEncoder(&text)
 	enc.SetIndent("", "  ")
 	_ = enc.Encode(v) //nolint:errchkjson // plain data to a terminal
+	fmt.Fprint(w, plain(text.String()))
 }
