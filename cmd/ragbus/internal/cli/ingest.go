@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -47,13 +44,17 @@ func (a *app) ingestCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ingest PATH…",
 		Short: "Upload files and folders and wait until they can be searched",
-		Long: `Upload files, and all files in folders (hidden ones excepted), and wait until they can be searched. A file keeps
-its document id as long as its path stays the same, so that ingesting a changed file replaces its old version, and an
-unchanged one costs nothing. Exits with 1 when a file failed.`,
+		Long: `Upload files, and all files in folders (hidden ones excepted), and wait until they can be searched. In a folder a link
+to a file counts as that file; a link to a folder is followed only when it is named itself, and what is no regular file is
+skipped: both are told. A file keeps its document id as long as its path stays the same, so that ingesting a changed file
+replaces its old version, and an unchanged one costs nothing. Exits with 1 when a file failed.`,
 		Example: "  ragbus ingest ./handbook report.pdf\n  ragbus ingest --collection legal ~/contracts",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			paths, err := files(args)
+			paths, skipped, err := files(args)
+			for _, s := range skipped {
+				fmt.Fprintln(a.io.Err, a.dim("skipped"), line(s))
+			}
 			if err != nil {
 				return UsageError{err}
 			}
@@ -66,48 +67,6 @@ unchanged one costs nothing. Exits with 1 when a file failed.`,
 	c.Flags().StringVar(&collection, "collection", corpus.DefaultCollection, "collection to put the documents in")
 	c.Flags().BoolVar(&noWait, "no-wait", false, "do not wait until the documents can be searched")
 	return c
-}
-
-// files lists what the arguments name, in order.
-func files(args []string) ([]string, error) {
-	var out []string
-	for _, arg := range args {
-		from := arg
-		if info, err := os.Stat(arg); err == nil && info.IsDir() {
-			// WalkDir does not follow a link, but whoever names one means the folder.
-			from = strings.TrimRight(arg, string(filepath.Separator)) + string(filepath.Separator)
-		}
-		err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-			switch {
-			case err != nil:
-				return err
-			case path != from && strings.HasPrefix(d.Name(), "."):
-				if d.IsDir() {
-					return filepath.SkipDir
-				}
-				return nil
-			case d.Type().IsRegular() || path == from && !d.IsDir():
-				out = append(out, path)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", arg, err)
-		}
-	}
-	if len(out) == 0 {
-		return nil, errors.New("no file is there")
-	}
-	return out, nil
-}
-
-// documentID derives a document's id from its absolute path, so that the
-// next version of the file is the next version of the document.
-func documentID(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	return corpus.DeriveID("file", filepath.ToSlash(path))
 }
 
 func (a *app) ingest(ctx context.Context, c *client.Client, paths []string, collection string, wait bool) []result {
@@ -157,7 +116,7 @@ func ingestFile(ctx context.Context, c *client.Client, path, collection string, 
 	r := result{Path: path}
 	file := client.File{
 		Name: path,
-		Open: func() (io.ReadCloser, error) { return os.Open(path) }, //nolint:gosec // the caller's own file
+		Open: func() (io.ReadCloser, error) { return openFile(path) },
 		Fields: map[string]string{
 			"id": documentID(path), "collection": collection,
 		},
