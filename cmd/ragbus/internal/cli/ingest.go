@@ -30,7 +30,9 @@ type result struct {
 	Path     string           `json:"path"`
 	Document *client.Document `json:"document,omitempty"`
 	// New is false when the server had the same bytes already.
-	New   bool   `json:"new"`
+	New bool `json:"new"`
+	// Code is the server's, when it was the server that refused the file.
+	Code  string `json:"code,omitempty"`
 	Error string `json:"error,omitempty"`
 }
 
@@ -126,11 +128,23 @@ func ingestFile(ctx context.Context, c *client.Client, path, collection string, 
 		doc, err = await(ctx, c, doc)
 	}
 	if err != nil {
-		r.Error = err.Error()
+		r.Code, r.Error = explained(err)
 		return r
 	}
 	r.Document, r.New = &doc, isNew
 	return r
+}
+
+// explained splits an error into the code that the server gave it, if it did, and the rest.
+func explained(err error) (code, why string) {
+	p, ok := errors.AsType[*client.Problem](err)
+	switch {
+	case !ok:
+		return "", err.Error()
+	case p.RequestID == "":
+		return p.Code, p.Reason()
+	}
+	return p.Code, fmt.Sprintf("%s (request %s)", p.Reason(), p.RequestID)
 }
 
 // uploadPatiently tries again as long as the server says that it is only busy.
@@ -181,7 +195,7 @@ func (a *app) report(results []result) error {
 		for _, r := range results {
 			switch {
 			case r.Error != "":
-				fmt.Fprintf(table, "%s\t-\t%s\n", line(r.Path), line(r.Error))
+				fmt.Fprintf(table, "%s\t%s\t%s\n", line(r.Path), orDash(&r.Code), line(r.Error))
 			case r.failed() && r.Document.Error != nil:
 				fmt.Fprintf(table, "%s\t%s\t%s\n", line(r.Path), line(r.Document.Error.Code), line(r.Document.Error.Message))
 			}

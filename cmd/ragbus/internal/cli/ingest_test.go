@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -24,4 +28,22 @@ func refusing(t *testing.T) string {
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+func TestIngestTellsTheServersCodeInItsColumn(t *testing.T) {
+	t.Parallel()
+	server, dir := refusing(t), t.TempDir()
+	bad := filepath.Join(dir, "bad.txt")
+	if err := errors.Join(os.WriteFile(bad, nil, 0o600), os.Symlink("nowhere", filepath.Join(dir, "away"))); err != nil {
+		t.Fatal(err)
+	}
+	out, _, code := command(t, false, "ingest", "--server", server, bad, filepath.Join(dir, "away"))
+	if code != ExitError || !strings.Contains(out, bad+"  empty_document  the document is empty (request r-7)\n") || !strings.Contains(out, "away     -               open ") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	out, _, _ = command(t, false, "ingest", "--json", "--server", server, bad)
+	var results []result
+	if err := json.Unmarshal([]byte(out), &results); err != nil || len(results) != 1 || results[0].Code != "empty_document" || results[0].Error != "the document is empty (request r-7)" {
+		t.Errorf("%s: %v", out, err)
+	}
 }
