@@ -64,7 +64,7 @@ func TestAFullQueueRefuses(t *testing.T) {
 	if err := b.Publisher.Publish(t.Context(), other); err != nil {
 		t.Errorf("another tenant is refused too: %v", err)
 	}
-	big := event.New("default", time.Now(), event.DocumentUploaded{ID: "big", Generation: 1, Title: strings.Repeat("x", 4096)})
+	big := event.New("default", time.Now(), event.DocumentUploaded{ID: "big", DataRef: strings.Repeat("x", 4096)})
 	expect(b.Publisher.Publish(t.Context(), big))
 }
 

@@ -46,6 +46,27 @@ func NewScope(tenant string, principals ...string) (Scope, error) {
 	return Scope{tenant: tenant, principals: slices.Compact(all)}, nil
 }
 
+// MaxACL is how many principals an acl may list.
+const MaxACL = 256
+
+// CheckACL returns an Invalid fault unless acl is nil, which is everyone in
+// the tenant, or names 1 to [MaxACL] principals. A list of nobody is refused:
+// no caller could ever see the document, and it is easily taken for none.
+func CheckACL(acl []string) error {
+	if acl != nil && len(acl) == 0 {
+		return fault.Invalidf("invalid_acl", `acl is empty, so nobody could see the document; leave it out or use ["*"]`).WithField("acl")
+	}
+	if len(acl) > MaxACL {
+		return fault.Invalidf("invalid_acl", "acl lists %d principals; the limit is %d", len(acl), MaxACL).WithField("acl")
+	}
+	for _, p := range acl {
+		if err := CheckPrincipal(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // CheckPrincipal returns an Invalid fault unless p is 1 to 256 bytes without control characters.
 func CheckPrincipal(p string) error {
 	if p == "" || len(p) > 256 {

@@ -20,7 +20,7 @@ const (
 type Payload struct {
 	// JSON is the payload when it is JSON.
 	JSON json.RawMessage
-	// Text is the beginning of a payload that is not.
+	// Text is the beginning of a payload that is not; of one that is no text either, a dot stands for what cannot be shown.
 	Text string
 	// Cut says that more is there than is shown, or was.
 	Cut bool
@@ -44,7 +44,7 @@ func (f Full) Payload() Payload {
 	}
 	text := f.data[:min(len(f.data), maxShownText)]
 	if !utf8.Valid(f.data) {
-		return Payload{Text: printable(text), Cut: true}
+		return Payload{Text: printable(text), Cut: len(text) < len(f.data)}
 	}
 	for !utf8.Valid(text) {
 		text = text[:len(text)-1]

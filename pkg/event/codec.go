@@ -239,6 +239,7 @@ func (v envelope) payload(kind Kind) (Payload, error) {
 		if err == nil && d.ID == "" && d.Generation == 0 && corpus.CheckToken("id", v.Subject) == nil {
 			d.ID = v.Subject
 		}
+		d.Filename = corpus.CleanFilename(d.Filename)
 		return d, err
 	case KindDocumentDeleted:
 		d, err := decode[DocumentDeleted](v.Data)

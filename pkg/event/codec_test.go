@@ -2,6 +2,7 @@ package event_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
@@ -89,6 +90,7 @@ func TestRefusals(t *testing.T) {
 	}
 	on := func(subject string) event.Message { m := valid; m.Subject = subject; return m }
 	data := func(s string) event.Message { m := valid; m.Data = []byte(s); return m }
+	bare := func(subject, s string) event.Message { return event.Message{Subject: subject, Data: []byte(s)} }
 	ce := func(s string) event.Message {
 		return event.Message{Subject: uploadedSubject, Header: headers("Content-Type", "application/cloudevents+json"), Data: []byte(s)}
 	}
@@ -125,6 +127,12 @@ func TestRefusals(t *testing.T) {
 		"negative":           {data(`{"id":"doc-1","generation":-1}`), "generation is negative"},
 		"metadata nests":     {data(`{"id":"doc-1","dataref":"x","metadata":{"a":{}}}`), "metadata"},
 		"empty principal":    {data(`{"id":"doc-1","dataref":"x","acl":[""]}`), "principal"},
+		"an acl of nobody":   {data(`{"id":"doc-1","dataref":"x","acl":[]}`), "nobody could see the document"},
+		"a source that runs": {data(`{"id":"doc-1","dataref":"x","source":"javascript:alert(1)"}`), "a page could run"},
+		"title for terminal": {data(`{"id":"doc-1","dataref":"x","title":"\u001b[31mred"}`), "control characters"},
+		"title without end":  {data(`{"id":"doc-1","dataref":"x","title":"` + strings.Repeat("x", 900_000) + `"}`), "title has 900000 characters"},
+		"many principals":    {data(`{"id":"doc-1","dataref":"x","acl":["a"` + strings.Repeat(`,"a"`, 5000) + `]}`), "acl lists 5001 principals"},
+		"a change to nobody": {bare("rag.document.v1.changed.tenant-1", `{"id":"doc-1","acl":[]}`), "nobody could see the document"},
 		"too large":          {data(strings.Repeat("x", event.MaxBytes+1)), "the limit is"},
 		"structured no JSON": {ce(`nonsense`), "not a CloudEvents JSON object"},
 		"structured, array":  {ce(`[{}]`), "not a CloudEvents JSON object"},
@@ -235,7 +243,7 @@ func TestIdentities(t *testing.T) {
 
 func TestEncodeRefusesWhatNobodyCouldRead(t *testing.T) {
 	t.Parallel()
-	huge := event.New("t", at(), event.DocumentUploaded{ID: "d", Generation: 1, Title: strings.Repeat("x", event.MaxBytes)})
+	huge := event.New("t", at(), event.DocumentUploaded{ID: "d", DataRef: strings.Repeat("x", event.MaxBytes)})
 	if _, err := event.Encode(huge); !fault.Is(err, fault.Permanent) {
 		t.Errorf("got %v", err)
 	}
@@ -245,6 +253,44 @@ func TestEncodeRefusesWhatNobodyCouldRead(t *testing.T) {
 	} {
 		if _, err := event.Encode(e); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestFilenamesAreCleanedInEveryForm(t *testing.T) {
+	t.Parallel()
+	const data = `{"id":"d","dataref":"x","filename":"../../etc/pass\u001bwd"}`
+	structured := []byte(`{"specversion":"1.0","type":"ragbus.document.uploaded.v1","id":"e","data":` + data + `}`)
+	bare, err := event.Decode(event.Message{Subject: uploadedSubject, Data: []byte(data)})
+	if err != nil || bare.Data.(event.DocumentUploaded).Filename != "passwd" {
+		t.Errorf("bare: %+v, %v", bare.Data, err)
+	}
+	sent, err := event.DecodeCloudEvent("tenant-1", structured)
+	if err != nil || sent.Data.(event.DocumentUploaded).Filename != "passwd" {
+		t.Errorf("over HTTP: %+v, %v", sent.Data, err)
+	}
+}
+
+// TestAnACLOfNobodyNeverBecomesOneOfEveryone: an empty list that is dropped on
+// the wire would come out as an absent one, which is everyone.
+func TestAnACLOfNobodyNeverBecomesOneOfEveryone(t *testing.T) {
+	t.Parallel()
+	for _, nobody := range []event.Payload{
+		event.DocumentUploaded{ID: "d", DataRef: "file:///x", ACL: []string{}}, event.DocumentChanged{ID: "d", ACL: []string{}},
+	} {
+		_, err := event.Encode(event.New("t", at(), nobody))
+		if code, _ := fault.Public(err); !fault.Is(err, fault.Invalid) || code != "invalid_acl" || fault.Field(err) != "acl" {
+			t.Errorf("%T is sent: %v", nobody, err)
+		}
+		data, err := json.Marshal(nobody)
+		if err != nil || !bytes.Contains(data, []byte(`"acl":[]`)) {
+			t.Errorf("%T loses its list: %s, %v", nobody, data, err)
+		}
+	}
+	for _, everyone := range []string{`{"id":"d"}`, `{"id":"d","acl":null}`} {
+		e, err := event.Decode(event.Message{Subject: "rag.document.v1.changed.t", Data: []byte(everyone)})
+		if err != nil || e.Data.(event.DocumentChanged).ACL != nil {
+			t.Errorf("%s: %+v, %v", everyone, e.Data, err)
 		}
 	}
 }

@@ -21,8 +21,9 @@ type DocumentUploaded struct {
 	Filename   string         `json:"filename,omitempty"`
 	Source     string         `json:"source,omitempty"`
 	Metadata   map[string]any `json:"metadata,omitempty"`
-	ACL        []string       `json:"acl,omitempty"`
-	DataRef    string         `json:"dataref,omitempty"`
+	// ACL is nil for everyone. An empty list must not get lost on the wire, or it would be everyone too.
+	ACL     []string `json:"acl,omitzero"`
+	DataRef string   `json:"dataref,omitempty"`
 }
 
 // Kind implements [Payload].
@@ -54,12 +55,7 @@ func (d DocumentUploaded) check() error {
 			return err
 		}
 	}
-	for _, p := range d.ACL {
-		if err := corpus.CheckPrincipal(p); err != nil {
-			return err
-		}
-	}
-	return corpus.CheckMetadata(d.Metadata)
+	return corpus.Description{Title: d.Title, Source: d.Source, Metadata: d.Metadata, ACL: d.ACL}.Check()
 }
 
 // DocumentDeleted asks to remove a document. Generation is 0 when it comes from a pipeline.
@@ -77,11 +73,11 @@ func (d DocumentDeleted) check() error     { return corpus.CheckToken("id", d.ID
 
 // DocumentChanged says that acl or metadata of a document changed in the
 // catalog and the index must follow. Revision is the row's update time in
-// microseconds. From a pipeline Revision is 0 and ACL is the new acl.
+// microseconds. From a pipeline Revision is 0 and ACL is the new acl, nil for everyone.
 type DocumentChanged struct {
 	ID       string   `json:"id"`
 	Revision int64    `json:"revision,omitempty"`
-	ACL      []string `json:"acl,omitempty"`
+	ACL      []string `json:"acl,omitzero"`
 }
 
 // Kind implements [Payload].
@@ -95,10 +91,8 @@ func (d DocumentChanged) identity() string {
 }
 func (d DocumentChanged) about() string { return d.ID }
 func (d DocumentChanged) check() error {
-	for _, p := range d.ACL {
-		if err := corpus.CheckPrincipal(p); err != nil {
-			return err
-		}
+	if err := corpus.CheckACL(d.ACL); err != nil {
+		return err
 	}
 	return corpus.CheckToken("id", d.ID)
 }

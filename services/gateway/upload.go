@@ -148,7 +148,7 @@ func (r *request) readPart(u *upload, part *multipart.Part, fields map[string]st
 		if u.stored {
 			return fault.Invalidf("too_many_files", "the form has several parts named file; send one document a request").WithField("file")
 		}
-		u.part, u.Filename = "file", cleanFilename(part.FileName())
+		u.part, u.Filename = "file", corpus.CleanFilename(part.FileName())
 		u.MediaType = mediaTypeOf(part.Header.Get(fiber.HeaderContentType))
 		return r.store(u, part)
 	}
@@ -210,7 +210,7 @@ func (r *request) readText(u *upload) error {
 	default:
 		return fault.Invalidf("invalid_media_type", "media_type is text/plain, text/markdown or text/html").WithField("media_type")
 	}
-	u.MediaType, u.Filename = mediaType+"; charset=utf-8", cleanFilename(u.Filename)
+	u.MediaType, u.Filename = mediaType+"; charset=utf-8", corpus.CleanFilename(u.Filename)
 	if err := r.identify(u, d); err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func (r *request) describe(u *upload, fields map[string]string) error {
 	}
 	u.ID, u.Collection = fields["id"], fields["collection"]
 	if name := fields["filename"]; name != "" {
-		u.Filename = cleanFilename(name)
+		u.Filename = corpus.CleanFilename(name)
 	}
 	return r.identify(u, d)
 }

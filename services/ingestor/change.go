@@ -109,7 +109,7 @@ func (s *Service) adopt(ctx context.Context, e event.Event, d event.DocumentUplo
 		collection = corpus.DefaultCollection
 	}
 	if d.Filename == "" {
-		d.Filename = name
+		d.Filename = corpus.CleanFilename(name)
 	}
 	// Every copy has a key of its own: what a sweep finds orphaned, nobody will
 	// ever accept. A repeated delivery may leave one behind for it.

@@ -1,7 +1,6 @@
 package ingestor
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,14 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/embed/scriptembed"
 	"github.com/ragbus/ragbus/pkg/event"
 	"github.com/ragbus/ragbus/pkg/fault"
+	"github.com/ragbus/ragbus/pkg/worker"
 )
 
 // book returns Markdown of many chunks with one word in all of them.
@@ -177,14 +175,8 @@ func TestAnEventWithAForbiddenDatarefEndsAsDeadLetter(t *testing.T) {
 	t.Parallel()
 	s := start(t, scriptembed.Config{})
 	s.publish(t, event.DocumentUploaded{ID: "secret", DataRef: "file:///etc/hostname"})
-	ctx, cancel := context.WithTimeout(t.Context(), bound)
-	defer cancel()
-	c, err := s.broker.JS.OrderedConsumer(ctx, broker.StreamDead, jetstream.OrderedConsumerConfig{})
-	check(t, err)
-	m, err := c.Next(jetstream.FetchMaxWait(bound))
-	check(t, err)
-	if !strings.Contains(fmt.Sprint(m.Headers()), "dataref_not_allowed") {
-		t.Errorf("the letter tells %v", m.Headers())
+	if l := s.letter(t); l.Get(worker.HeaderDeadCode) != "dataref_not_allowed" {
+		t.Errorf("the letter tells %v", l)
 	}
 }
 

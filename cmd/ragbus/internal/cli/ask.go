@@ -62,7 +62,7 @@ func (a *app) show(e client.Event) error {
 		if err := json.Unmarshal(e.Data, &d); err != nil {
 			return fmt.Errorf("decode a piece of the answer: %w", err)
 		}
-		fmt.Fprint(a.io.Out, d.Text)
+		fmt.Fprint(a.io.Out, plain(d.Text))
 	case "restart":
 		fmt.Fprintln(a.io.Out, a.dim("\n(the answer starts over)"))
 	}
@@ -73,13 +73,13 @@ func (a *app) show(e client.Event) error {
 func (a *app) sources(w io.Writer, answer client.Answer) {
 	fmt.Fprintln(w)
 	if answer.Error != nil {
-		fmt.Fprintf(w, "\nThe question could not be answered: %s (%s)\n", answer.Error.Message, answer.Error.Code)
+		fmt.Fprintf(w, "\nThe question could not be answered: %s (%s)\n", line(answer.Error.Message), line(answer.Error.Code))
 		return
 	}
 	if len(answer.Citations) > 0 {
 		fmt.Fprintln(w, "\n"+a.bold("Sources"))
 		for _, c := range answer.Citations {
-			where := c.Title
+			where := line(c.Title)
 			if c.Page != nil {
 				where += ", page " + strconv.Itoa(*c.Page)
 			}
@@ -91,7 +91,7 @@ func (a *app) sources(w io.Writer, answer client.Answer) {
 			fmt.Fprintf(w, " %d. %s\n    %s\n", i+1, place(p), a.dim(shorten(p.Text, quoteWidth)))
 		}
 	}
-	fmt.Fprintf(w, "\n%s\n", a.dim(fmt.Sprintf("%s, %.0f ms, conversation %s", answer.Model, answer.Timings.TotalMS, answer.ConversationID)))
+	fmt.Fprintf(w, "\n%s\n", a.dim(fmt.Sprintf("%s, %.0f ms, conversation %s", line(answer.Model), answer.Timings.TotalMS, line(answer.ConversationID))))
 }
 
 func (a *app) searchCommand() *cobra.Command {
@@ -140,14 +140,5 @@ func place(p client.Passage) string {
 	if p.PageStart != nil {
 		out += ", page " + strconv.Itoa(*p.PageStart)
 	}
-	return out
-}
-
-// shorten puts text on one line of at most n characters.
-func shorten(s string, n int) string {
-	runes := []rune(strings.Join(strings.Fields(s), " "))
-	if len(runes) <= n {
-		return string(runes)
-	}
-	return strings.TrimSpace(string(runes[:n])) + "…"
+	return line(out)
 }

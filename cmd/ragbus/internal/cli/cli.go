@@ -97,7 +97,7 @@ A server with RAGBUS_AUTH=keys or jwt is sent the credential in RAGBUS_API_KEY.`
 	case errors.Is(err, errFailed):
 		return ExitError
 	}
-	fmt.Fprintln(std.Err, "ragbus:", err)
+	fmt.Fprintln(std.Err, "ragbus:", plain(err.Error()))
 	var usage UsageError
 	if errors.As(err, &usage) || isUsage(err) || process.NeedsOperator(err) {
 		return ExitUsage

@@ -103,21 +103,30 @@ func TestFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink(filepath.Join(dir, "b"), filepath.Join(dir, "link")); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, "c"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	for from, to := range map[string]string{"link": "b", "c/file": "../b/.hidden", "c/.dark": "../a.txt", "c/circle": "..", "c/away": "nowhere"} {
+		if err := os.Symlink(to, filepath.Join(dir, from)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
-		name string
-		args []string
-		want []string
+		name    string
+		args    []string
+		want    []string
+		skipped []string
 	}{
-		{"a folder", []string{""}, []string{"a.txt", "b/two.txt"}},
-		{"a folder with a slash", []string{"b/"}, []string{"b/two.txt"}},
-		{"a folder by a link", []string{"link"}, []string{"link/two.txt"}},
-		{"a hidden file that is named", []string{".own"}, []string{".own"}},
-		{"several", []string{"a.txt", "b"}, []string{"a.txt", "b/two.txt"}},
-		{"nothing", []string{"nowhere"}, nil},
-		{"an empty folder", []string{"b/.git/../.hidden/.."}, nil},
+		{"a folder", []string{""}, []string{"a.txt", "b/two.txt", "c/file"}, []string{
+			"c/away: a link that cannot be followed", "c/circle: a link to a folder; name it to ingest what is there", "link: a link to a folder; name it to ingest what is there",
+		}},
+		{"a folder with a slash", []string{"b/"}, []string{"b/two.txt"}, nil},
+		{"a folder by a link", []string{"link"}, []string{"link/two.txt"}, nil},
+		{"a file by a link", []string{"c/file"}, []string{"c/file"}, nil},
+		{"a hidden file that is named", []string{".own"}, []string{".own"}, nil},
+		{"several", []string{"a.txt", "b"}, []string{"a.txt", "b/two.txt"}, nil},
+		{"nothing", []string{"nowhere"}, nil, nil},
+		{"an empty folder", []string{"b/.git/../.hidden/.."}, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -125,11 +134,13 @@ func TestFiles(t *testing.T) {
 			for i, arg := range c.args {
 				args[i] = dir + "/" + arg
 			}
-			got, err := files(args)
-			for i := range got {
-				got[i] = strings.TrimPrefix(filepath.ToSlash(got[i]), filepath.ToSlash(dir)+"/")
+			got, skipped, err := files(args)
+			for _, list := range [][]string{got, skipped} {
+				for i := range list {
+					list[i] = strings.TrimPrefix(filepath.ToSlash(list[i]), filepath.ToSlash(dir)+"/")
+				}
 			}
-			if d := cmp.Diff(c.want, got); d != "" || (err != nil) != (c.want == nil) {
+			if d := cmp.Diff(c.want, got) + cmp.Diff(c.skipped, skipped); d != "" || (err != nil) != (c.want == nil) {
 				t.Errorf("%v %s", err, d)
 			}
 		})

@@ -153,8 +153,8 @@ func (a *app) deadTable(w io.Writer, letters []client.DeadLetter) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tDIED\tSTAGE\tKIND\tABOUT\tATTEMPTS\tREDRIVES\tCLASS\tCODE\tWHY")
 	for _, l := range letters {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", l.ID, when(l.DiedAt), l.Stage, l.Kind, orDash(l.About),
-			l.Attempts, l.Redrives, l.Class, l.Code, a.dim(shorten(l.Message, 60)))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", line(l.ID), when(l.DiedAt), line(l.Stage), line(l.Kind), orDash(l.About),
+			l.Attempts, l.Redrives, line(l.Class), line(l.Code), a.dim(shorten(l.Message, 60)))
 	}
 	_ = table.Flush()
 }
@@ -281,7 +281,7 @@ func printRedriven(w io.Writer, sum client.Redriven) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tCODE\tWHY IT STAYS")
 	for _, r := range sum.Refusals {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", r.ID, r.Code, r.Message)
+		fmt.Fprintf(table, "%s\t%s\t%s\n", line(r.ID), line(r.Code), line(r.Message))
 	}
 	_ = table.Flush()
 }

@@ -108,7 +108,7 @@ func (a *app) statusCommand() *cobra.Command {
 }
 
 func (a *app) printStatus(w io.Writer, s serverStatus) {
-	fmt.Fprintf(w, "%s is %s\n\n", a.server, a.bold(s.Health.Status))
+	fmt.Fprintf(w, "%s is %s\n\n", a.server, a.bold(line(s.Health.Status)))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "PART\tSTATE")
 	names := make([]string, 0, len(s.Health.Services))
@@ -117,7 +117,7 @@ func (a *app) printStatus(w io.Writer, s serverStatus) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		fmt.Fprintf(table, "%s\t%s\n", name, s.Health.Services[name])
+		fmt.Fprintf(table, "%s\t%s\n", line(name), line(s.Health.Services[name]))
 	}
 	fmt.Fprintln(table, "\nQUEUE\tWAITING\tIN WORK\tPULLS\tOLDEST")
 	for _, q := range s.Queues {

@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -33,7 +30,9 @@ type result struct {
 	Path     string           `json:"path"`
 	Document *client.Document `json:"document,omitempty"`
 	// New is false when the server had the same bytes already.
-	New   bool   `json:"new"`
+	New bool `json:"new"`
+	// Code is the server's, when it was the server that refused the file.
+	Code  string `json:"code,omitempty"`
 	Error string `json:"error,omitempty"`
 }
 
@@ -47,13 +46,17 @@ func (a *app) ingestCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ingest PATH…",
 		Short: "Upload files and folders and wait until they can be searched",
-		Long: `Upload files, and all files in folders (hidden ones excepted), and wait until they can be searched. A file keeps
-its document id as long as its path stays the same, so that ingesting a changed file replaces its old version, and an
-unchanged one costs nothing. Exits with 1 when a file failed.`,
+		Long: `Upload files, and all files in folders (hidden ones excepted), and wait until they can be searched. In a folder a link
+to a file counts as that file; a link to a folder is followed only when it is named itself, and what is no regular file is
+skipped: both are told. A file keeps its document id as long as its path stays the same, so that ingesting a changed file
+replaces its old version, and an unchanged one costs nothing. Exits with 1 when a file failed.`,
 		Example: "  ragbus ingest ./handbook report.pdf\n  ragbus ingest --collection legal ~/contracts",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			paths, err := files(args)
+			paths, skipped, err := files(args)
+			for _, s := range skipped {
+				fmt.Fprintln(a.io.Err, a.dim("skipped"), line(s))
+			}
 			if err != nil {
 				return UsageError{err}
 			}
@@ -66,48 +69,6 @@ unchanged one costs nothing. Exits with 1 when a file failed.`,
 	c.Flags().StringVar(&collection, "collection", corpus.DefaultCollection, "collection to put the documents in")
 	c.Flags().BoolVar(&noWait, "no-wait", false, "do not wait until the documents can be searched")
 	return c
-}
-
-// files lists what the arguments name, in order.
-func files(args []string) ([]string, error) {
-	var out []string
-	for _, arg := range args {
-		from := arg
-		if info, err := os.Stat(arg); err == nil && info.IsDir() {
-			// WalkDir does not follow a link, but whoever names one means the folder.
-			from = strings.TrimRight(arg, string(filepath.Separator)) + string(filepath.Separator)
-		}
-		err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-			switch {
-			case err != nil:
-				return err
-			case path != from && strings.HasPrefix(d.Name(), "."):
-				if d.IsDir() {
-					return filepath.SkipDir
-				}
-				return nil
-			case d.Type().IsRegular() || path == from && !d.IsDir():
-				out = append(out, path)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", arg, err)
-		}
-	}
-	if len(out) == 0 {
-		return nil, errors.New("no file is there")
-	}
-	return out, nil
-}
-
-// documentID derives a document's id from its absolute path, so that the
-// next version of the file is the next version of the document.
-func documentID(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	return corpus.DeriveID("file", filepath.ToSlash(path))
 }
 
 func (a *app) ingest(ctx context.Context, c *client.Client, paths []string, collection string, wait bool) []result {
@@ -150,14 +111,14 @@ func (a *app) progress(r result, done, total int) {
 	default:
 		status = r.Document.Status
 	}
-	fmt.Fprintf(a.io.Err, "%s %s: %s\n", a.dim(fmt.Sprintf("[%d/%d]", done, total)), r.Path, status)
+	fmt.Fprintf(a.io.Err, "%s %s: %s\n", a.dim(fmt.Sprintf("[%d/%d]", done, total)), line(r.Path), line(status))
 }
 
 func ingestFile(ctx context.Context, c *client.Client, path, collection string, wait bool) result {
 	r := result{Path: path}
 	file := client.File{
 		Name: path,
-		Open: func() (io.ReadCloser, error) { return os.Open(path) }, //nolint:gosec // the caller's own file
+		Open: func() (io.ReadCloser, error) { return openFile(path) },
 		Fields: map[string]string{
 			"id": documentID(path), "collection": collection,
 		},
@@ -167,11 +128,23 @@ func ingestFile(ctx context.Context, c *client.Client, path, collection string, 
 		doc, err = await(ctx, c, doc)
 	}
 	if err != nil {
-		r.Error = err.Error()
+		r.Code, r.Error = explained(err)
 		return r
 	}
 	r.Document, r.New = &doc, isNew
 	return r
+}
+
+// explained splits an error into the code that the server gave it, if it did, and the rest.
+func explained(err error) (code, why string) {
+	p, ok := errors.AsType[*client.Problem](err)
+	switch {
+	case !ok:
+		return "", err.Error()
+	case p.RequestID == "":
+		return p.Code, p.Reason()
+	}
+	return p.Code, fmt.Sprintf("%s (request %s)", p.Reason(), p.RequestID)
 }
 
 // uploadPatiently tries again as long as the server says that it is only busy.
@@ -222,9 +195,9 @@ func (a *app) report(results []result) error {
 		for _, r := range results {
 			switch {
 			case r.Error != "":
-				fmt.Fprintf(table, "%s\t-\t%s\n", r.Path, r.Error)
+				fmt.Fprintf(table, "%s\t%s\t%s\n", line(r.Path), orDash(&r.Code), line(r.Error))
 			case r.failed() && r.Document.Error != nil:
-				fmt.Fprintf(table, "%s\t%s\t%s\n", r.Path, r.Document.Error.Code, r.Document.Error.Message)
+				fmt.Fprintf(table, "%s\t%s\t%s\n", line(r.Path), line(r.Document.Error.Code), line(r.Document.Error.Message))
 			}
 		}
 		_ = table.Flush()
@@ -241,12 +214,15 @@ func oneLine(d client.Document) string {
 	if d.Error != nil {
 		why = d.Error.Message
 	}
-	return fmt.Sprintf("%s\t%s\t%s\t%d/%d\t%s\t%s", d.ID, d.Status, d.Collection, d.Progress.Embedded, d.Progress.Chunks, d.Title, why)
+	return fmt.Sprintf("%s\t%s\t%s\t%d/%d\t%s\t%s", line(d.ID), line(d.Status), line(d.Collection), d.Progress.Embedded, d.Progress.Chunks,
+		shorten(d.Title, titleWidth), line(why))
 }
 
-// indent writes v as JSON for people.
+// indent writes v as JSON for people. JSON escapes only some of what a terminal obeys.
 func indent(w io.Writer, v any) {
-	enc := json.NewEncoder(w)
+	var text strings.Builder
+	enc := json.NewEncoder(&text)
 	enc.SetIndent("", "  ")
 	_ = enc.Encode(v) //nolint:errchkjson // plain data to a terminal
+	fmt.Fprint(w, plain(text.String()))
 }

@@ -78,11 +78,15 @@ type FieldError struct {
 
 // Error returns one line for people.
 func (p *Problem) Error() string {
-	text := p.Detail
-	if text == "" {
-		text = p.Title
+	return fmt.Sprintf("%s (%s, status %d, request %s)", p.Reason(), p.Code, p.Status, p.RequestID)
+}
+
+// Reason returns what happened, in words and without code, status and request.
+func (p *Problem) Reason() string {
+	if p.Detail != "" {
+		return p.Detail
 	}
-	return fmt.Sprintf("%s (%s, status %d, request %s)", text, p.Code, p.Status, p.RequestID)
+	return p.Title
 }
 
 // Do sends body as JSON (nil for none) and decodes the response into out

@@ -11,7 +11,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/ragbus/ragbus/pkg/fault"
 )
@@ -47,7 +49,8 @@ func New(prefixes []string) (*Opener, error) {
 // Open returns the regular file that ref points to and its base name. The
 // caller closes it. A reference outside the allowed folders, also by way of
 // ".." or of a symbolic link, is an Invalid fault "dataref_not_allowed"; what
-// does not exist, or is no regular file, an Invalid fault "dataref_not_found".
+// does not exist, cannot exist, or is no regular file, an Invalid fault
+// "dataref_not_found". It never waits for a pipe's other end.
 func (o *Opener) Open(ctx context.Context, ref string) (*os.File, string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, "", fmt.Errorf("open a data reference: %w", err)
@@ -77,13 +80,15 @@ func (r root) open(name string) (*os.File, error) {
 		return nil, fmt.Errorf("open the allowed folder: %w", err)
 	}
 	defer func() { _ = dir.Close() }()
-	f, err := dir.Open(name)
+	// Without waiting: a pipe would be opened only once somebody writes to it.
+	// What it is can be asked of the open file alone, whose name may be another's by then.
+	f, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open below the allowed folder: %w", err)
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fs.ErrNotExist
+		err = errNotRegular
 	}
 	if err != nil {
 		_ = f.Close()
@@ -92,16 +97,37 @@ func (r root) open(name string) (*os.File, error) {
 	return f, nil
 }
 
+// errNotRegular is the error of a folder, a pipe, a socket or a device.
+var errNotRegular = errors.New("not a regular file")
+
 func classify(err error) error {
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fault.Invalidf("dataref_not_found", "nothing is at the dataref, or it is not a regular file").WithField("dataref").WithCause(err)
+	case errors.Is(err, fs.ErrNotExist), anyOf(err, namesNothing()):
+		return fault.Invalidf("dataref_not_found", "nothing is at the dataref").WithField("dataref").WithCause(err)
+	case errors.Is(err, errNotRegular), anyOf(err, cannotBeRead()):
+		return fault.Invalidf("dataref_not_found", "the dataref is not a regular file").WithField("dataref").WithCause(err)
 	case errors.Is(err, fs.ErrPermission):
 		return fault.Invalidf("dataref_not_allowed", "the server may not read the dataref").WithField("dataref").WithCause(err)
 	case strings.Contains(err.Error(), "path escapes"):
 		return fault.Invalidf("dataref_not_allowed", "the dataref leads out of its allowed folder").WithField("dataref").WithCause(err)
 	}
 	return fault.As(fault.Transient, err)
+}
+
+// namesNothing lists what a system says of a name that no file can have: too
+// long, with a NUL, below a file, in a circle of links.
+func namesNothing() []syscall.Errno {
+	return []syscall.Errno{syscall.ENAMETOOLONG, syscall.EINVAL, syscall.ENOTDIR, syscall.ELOOP}
+}
+
+// cannotBeRead lists what a system says of what is there and is no file:
+// sockets, devices that nothing drives, folders.
+func cannotBeRead() []syscall.Errno {
+	return []syscall.Errno{syscall.ENXIO, syscall.ENODEV, syscall.EOPNOTSUPP, syscall.EISDIR}
+}
+
+func anyOf(err error, list []syscall.Errno) bool {
+	return slices.ContainsFunc(list, func(e syscall.Errno) bool { return errors.Is(err, e) })
 }
 
 func localPath(ref string) (string, error) {

@@ -3,6 +3,7 @@ package dataref
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ragbus/ragbus/pkg/fault"
@@ -21,6 +22,7 @@ func TestOpenReadsOnlyBelowTheAllowedFolders(t *testing.T) {
 	must(t, os.Symlink(filepath.Join(outside, "secret"), filepath.Join(allowed, "link")))
 	must(t, os.Symlink(outside, filepath.Join(allowed, "dir")))
 	must(t, os.Symlink("sub/a b.md", filepath.Join(allowed, "inner")))
+	must(t, os.Symlink("circle", filepath.Join(allowed, "circle")))
 	o, err := New([]string{"file://" + allowed})
 	must(t, err)
 	for _, c := range []struct{ ref, code string }{
@@ -34,6 +36,11 @@ func TestOpenReadsOnlyBelowTheAllowedFolders(t *testing.T) {
 		{"file://" + allowed + "/dir/secret", "dataref_not_allowed"},
 		{"file://" + allowed + "/missing", "dataref_not_found"},
 		{"file://" + allowed + "/sub", "dataref_not_found"},
+		{"file://" + allowed + "/inner%00.txt", "dataref_not_found"},
+		{"file://" + allowed + "/" + strings.Repeat("x", 300), "dataref_not_found"},
+		{"file://" + allowed + "/inner/x", "dataref_not_found"},
+		{"file://" + allowed + "/inner/", ""},
+		{"file://" + allowed + "/circle", "dataref_not_found"},
 		{"file:///etc/passwd", "dataref_not_allowed"},
 		{"file://host" + allowed + "/inner", "dataref_not_allowed"},
 		{"http://169.254.169.254/latest", "dataref_not_allowed"},
