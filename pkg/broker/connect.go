@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/fault"
 )
@@ -31,7 +32,7 @@ type Config struct {
 	// InProcess, when set, is connected to without a socket, and URL is not used. A *natsserver.Server is one.
 	InProcess nats.InProcessConnProvider
 	// URL is one address or several, joined by commas: nats://host:4222.
-	URL string `env:"RAGBUS_NATS_URL"`
+	URL config.URL `env:"RAGBUS_NATS_URL"`
 	// Creds is the path of a credentials file; "" for none.
 	Creds string `env:"RAGBUS_NATS_CREDS"`
 	// Name tells this process from others in the server's monitoring, and is
@@ -97,7 +98,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	var nc *nats.Conn
 	for {
 		var err error
-		if nc, err = nats.Connect(cfg.URL, opts...); err == nil {
+		if nc, err = nats.Connect(cfg.URL.Reveal(), opts...); err == nil {
 			break
 		}
 		if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {

@@ -59,7 +59,7 @@ func (c Probes) Validate() error {
 // Validate implements config.Validator.
 func (c Config) Validate() error {
 	var problems []error
-	if strings.TrimSpace(c.Broker.URL) == "" {
+	if strings.TrimSpace(c.Broker.URL.Reveal()) == "" {
 		problems = append(problems, errors.New("RAGBUS_NATS_URL: missing; a service that runs alone needs a broker, e.g. nats://nats:4222"))
 	}
 	if !slices.Contains([]string{TopologyApply, TopologyVerify, TopologyTrust}, c.TopologyMode) {

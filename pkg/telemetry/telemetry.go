@@ -19,6 +19,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 	oteltrace "go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/ragbus/ragbus/pkg/config"
 )
 
 // flushTimeout bounds the export of the last spans at the end of a process.
@@ -32,7 +34,7 @@ type Config struct {
 	// LogFormat is text or json; empty: text on a terminal, else json.
 	LogFormat string `env:"RAGBUS_LOG_FORMAT"`
 	// OTLPEndpoint turns tracing on.
-	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT"`
+	OTLPEndpoint config.URL `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
 
 // Validate implements config.Validator.
@@ -44,6 +46,9 @@ func (c Config) Validate() error {
 	}
 	if c.LogFormat != "" && c.LogFormat != "text" && c.LogFormat != "json" {
 		problems = append(problems, fmt.Errorf("RAGBUS_LOG_FORMAT: %q is not text or json", c.LogFormat))
+	}
+	if err := c.OTLPEndpoint.Check("http", "https"); err != nil {
+		problems = append(problems, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err))
 	}
 	return errors.Join(problems...)
 }

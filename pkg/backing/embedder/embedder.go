@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/ragbus/ragbus/pkg/backing"
+	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/embed/coalesced"
 	"github.com/ragbus/ragbus/pkg/embed/cohereembed"
@@ -36,7 +37,7 @@ type Config struct {
 	// Dimensions of the vectors; 0: the model's default.
 	Dimensions int `env:"RAGBUS_EMBEDDER_DIMENSIONS"`
 	// BaseURL is the API's address when it is not that of the model that writes.
-	BaseURL string `env:"RAGBUS_EMBEDDER_BASE_URL"`
+	BaseURL config.URL `env:"RAGBUS_EMBEDDER_BASE_URL"`
 	// The provider's limits for the key, shared by all replicas; 0 is none.
 	RequestsPerMinute int `env:"RAGBUS_EMBEDDER_RPM"`
 	TokensPerMinute   int `env:"RAGBUS_EMBEDDER_TPM"`
@@ -134,13 +135,13 @@ func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys) (e emb
 }
 
 func (c Config) gemini(k backing.Keys) genaiembed.Config {
-	return genaiembed.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.GeminiBaseURL), Concurrency: c.Concurrency}
+	return genaiembed.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.GeminiBaseURL).Reveal(), Concurrency: c.Concurrency}
 }
 
 func (c Config) openai(k backing.Keys) openaiembed.Config {
-	return openaiembed.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.OpenAIBaseURL), Concurrency: c.Concurrency}
+	return openaiembed.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.OpenAIBaseURL).Reveal(), Concurrency: c.Concurrency}
 }
 
 func (c Config) cohere(k backing.Keys) cohereembed.Config {
-	return cohereembed.Config{APIKey: k.Cohere.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.CohereBaseURL), Concurrency: c.Concurrency}
+	return cohereembed.Config{APIKey: k.Cohere.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.CohereBaseURL).Reveal(), Concurrency: c.Concurrency}
 }

@@ -212,13 +212,13 @@ func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys, part s
 }
 
 func (c Config) gemini(k backing.Keys) genaillm.Config {
-	return genaillm.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, BaseURL: k.GeminiBaseURL, ContextTokens: c.ContextTokens}
+	return genaillm.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, BaseURL: k.GeminiBaseURL.Reveal(), ContextTokens: c.ContextTokens}
 }
 
 func (c Config) openai(k backing.Keys) openaillm.Config {
-	return openaillm.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, BaseURL: k.OpenAIBaseURL, ContextTokens: c.ContextTokens}
+	return openaillm.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, BaseURL: k.OpenAIBaseURL.Reveal(), ContextTokens: c.ContextTokens}
 }
 
 func (c Config) anthropic(k backing.Keys) anthropicllm.Config {
-	return anthropicllm.Config{APIKey: k.Anthropic.Reveal(), Model: c.Model, BaseURL: k.AnthropicBaseURL, ContextTokens: c.ContextTokens}
+	return anthropicllm.Config{APIKey: k.Anthropic.Reveal(), Model: c.Model, BaseURL: k.AnthropicBaseURL.Reveal(), ContextTokens: c.ContextTokens}
 }
