@@ -157,7 +157,7 @@ func TestConfigDefaultsAreValid(t *testing.T) {
 	if err := (Config{}).Validate(); err != nil {
 		t.Error(err)
 	}
-	bad := Config{Timeout: -1, MaxAttempts: -1, Grace: 1, AnswerTokens: 1, Temperature: 3, Coalesce: time.Hour}
+	bad := Config{Timeout: -1, MaxAttempts: -1, Grace: 1, AnswerTokens: 1, Temperature: new(3.0), Coalesce: time.Hour}
 	if err := bad.Validate(); err == nil {
 		t.Error("a bad configuration is valid")
 	}

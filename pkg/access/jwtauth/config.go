@@ -44,10 +44,10 @@ type Config struct {
 	Scopes []string `env:"RAGBUS_JWT_SCOPES"`
 
 	// Leeway is by how much clocks may differ.
-	Leeway time.Duration `env:"RAGBUS_JWT_LEEWAY" envDefault:"30s"`
+	Leeway time.Duration `env:"RAGBUS_JWT_LEEWAY" envDefault:"30s" envZero:"clocks are the same"`
 	// RequestsPerMinute and TokensPerDay are the limits of every owner; 0 is none.
-	RequestsPerMinute int `env:"RAGBUS_JWT_REQUESTS_PER_MINUTE"`
-	TokensPerDay      int `env:"RAGBUS_JWT_TOKENS_PER_DAY"`
+	RequestsPerMinute int `env:"RAGBUS_JWT_REQUESTS_PER_MINUTE" envZero:"no limit"`
+	TokensPerDay      int `env:"RAGBUS_JWT_TOKENS_PER_DAY" envZero:"no limit"`
 }
 
 // supported are the algorithms with a public key that this package verifies.

@@ -35,14 +35,31 @@ type Config struct {
 	// Model is the model's name; empty: the provider's current default.
 	Model string `env:"RAGBUS_EMBEDDER_MODEL"`
 	// Dimensions of the vectors; 0: the model's default.
-	Dimensions int `env:"RAGBUS_EMBEDDER_DIMENSIONS"`
+	Dimensions int `env:"RAGBUS_EMBEDDER_DIMENSIONS" envZero:"the model's default"`
 	// BaseURL is the API's address when it is not that of the model that writes.
 	BaseURL config.URL `env:"RAGBUS_EMBEDDER_BASE_URL"`
 	// The provider's limits for the key, shared by all replicas; 0 is none.
-	RequestsPerMinute int `env:"RAGBUS_EMBEDDER_RPM"`
-	TokensPerMinute   int `env:"RAGBUS_EMBEDDER_TPM"`
+	RequestsPerMinute int `env:"RAGBUS_EMBEDDER_RPM" envZero:"no limit"`
+	TokensPerMinute   int `env:"RAGBUS_EMBEDDER_TPM" envZero:"no limit"`
 	// Concurrency is how many requests of one process are under way at most.
 	Concurrency int `env:"RAGBUS_EMBEDDER_CONCURRENCY" envDefault:"8"`
+}
+
+// Effective returns c with what counts where it says nothing. The built-in
+// model has neither a name nor dimensions to choose.
+func (c Config) Effective(k backing.Keys) Config {
+	switch c.Embedder {
+	case Gemini:
+		made := c.gemini(k).WithDefaults()
+		c.Model, c.Dimensions = made.Model, made.Dimensions
+	case OpenAI:
+		made := c.openai(k).WithDefaults()
+		c.Model, c.Dimensions = made.Model, made.Dimensions
+	case Cohere:
+		made := c.cohere(k).WithDefaults()
+		c.Model, c.Dimensions = made.Model, made.Dimensions
+	}
+	return c
 }
 
 // Check returns what keeps these settings from working, by variable.

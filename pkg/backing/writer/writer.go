@@ -34,14 +34,14 @@ type Config struct {
 	Model string `env:"RAGBUS_LLM_MODEL"`
 	// ContextTokens is how much the model reads and writes at most; 0: what is
 	// known of it, and 8,192 for a model that is not known.
-	ContextTokens int `env:"RAGBUS_LLM_CONTEXT_TOKENS"`
+	ContextTokens int `env:"RAGBUS_LLM_CONTEXT_TOKENS" envZero:"what is known of the model"`
 	// Fallback are the writers asked, in order, when the one before fails
 	// before it has said anything, each with its provider's default model;
 	// extractive can only be the last.
 	Fallback []string `env:"RAGBUS_LLM_FALLBACK"`
 	// The provider's limits for the key, shared by all replicas; 0 is none.
-	RequestsPerMinute int `env:"RAGBUS_LLM_RPM"`
-	TokensPerMinute   int `env:"RAGBUS_LLM_TPM"`
+	RequestsPerMinute int `env:"RAGBUS_LLM_RPM" envZero:"no limit"`
+	TokensPerMinute   int `env:"RAGBUS_LLM_TPM" envZero:"no limit"`
 	// Concurrency is how many calls of one process are under way at most.
 	Concurrency int `env:"RAGBUS_LLM_CONCURRENCY" envDefault:"256"`
 }
@@ -71,6 +71,23 @@ func (c Config) Choice(k backing.Keys) string {
 		return set[0]
 	}
 	return Extractive
+}
+
+// Effective returns c with what counts where it says nothing.
+func (c Config) Effective(k backing.Keys) Config {
+	c.LLM = c.Choice(k)
+	switch c.LLM {
+	case Gemini:
+		made := c.gemini(k).WithDefaults()
+		c.Model, c.ContextTokens = made.Model, made.ContextTokens
+	case OpenAI:
+		made := c.openai(k).WithDefaults()
+		c.Model, c.ContextTokens = made.Model, made.ContextTokens
+	case Anthropic:
+		made := c.anthropic(k).WithDefaults()
+		c.Model, c.ContextTokens = made.Model, made.ContextTokens
+	}
+	return c
 }
 
 // Check returns what keeps these settings from working, by variable.
