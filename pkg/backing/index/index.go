@@ -29,6 +29,14 @@ func (c Config) Missing() error {
 	return nil
 }
 
+// Validate implements config.Validator.
+func (c Config) Validate() error {
+	if c.URL == "" {
+		return nil
+	}
+	return qdrantvector.CheckURL(c.URL.Reveal())
+}
+
 // Open opens the store of one embedding profile that is named.
 func Open(ctx context.Context, h backing.Host, c Config, profile embed.Profile) (*qdrantvector.Store, error) {
 	s, err := qdrantvector.Open(ctx, qdrantvector.Config{
