@@ -200,7 +200,7 @@ func (p *Process) listenProbes(ctx context.Context, cfg Probes) (*lifecycle.Prob
 		Checks: p.checks, Metrics: p.Registry, Service: p.Name, Version: p.Version, Log: p.Log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("RAGBUS_PROBE_ADDR: %w", err)
+		return nil, backing.Unusable("RAGBUS_PROBE_ADDR", err)
 	}
 	p.probes = probes
 	return probes, nil

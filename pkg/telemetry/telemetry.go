@@ -4,6 +4,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ func (c Config) Validate() error {
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		problems = append(problems, fmt.Errorf("RAGBUS_LOG_LEVEL: %q is not debug, info, warn or error", c.LogLevel))
 	}
-	if c.LogFormat != "" && c.LogFormat != "text" && c.LogFormat != "json" {
+	if c.LogFormat != "" && c.LogFormat != formatText && c.LogFormat != formatJSON {
 		problems = append(problems, fmt.Errorf("RAGBUS_LOG_FORMAT: %q is not text or json", c.LogFormat))
 	}
 	if err := c.OTLPEndpoint.Check("http", "https"); err != nil {
@@ -95,6 +96,20 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 	return nil
 }
 
+// The formats of logs.
+const (
+	formatText = "text"
+	formatJSON = "json"
+)
+
+// Format returns the format that counts; terminal says whether a person reads the log there.
+func (c Config) Format(terminal bool) string {
+	if c.LogFormat == "" && terminal {
+		return formatText
+	}
+	return cmp.Or(c.LogFormat, formatJSON)
+}
+
 // NewLogger returns a logger whose records carry the trace they belong to.
 func NewLogger(c Config, out io.Writer, terminal bool) *slog.Logger {
 	var level slog.Level
@@ -102,7 +117,7 @@ func NewLogger(c Config, out io.Writer, terminal bool) *slog.Logger {
 		level = slog.LevelInfo
 	}
 	opts := &slog.HandlerOptions{Level: level}
-	if c.LogFormat == "text" || c.LogFormat == "" && terminal {
+	if c.Format(terminal) == formatText {
 		return slog.New(traced{slog.NewTextHandler(out, opts)})
 	}
 	return slog.New(traced{slog.NewJSONHandler(out, opts)})

@@ -72,7 +72,7 @@ open to everyone in its tenant.`,
 			if err != nil {
 				return UsageError{err}
 			}
-			err = o.Keys(cmd.Context(), func(ctx context.Context, keys access.Keys) error { return keys.Create(ctx, key, digest) })
+			err = o.Keys(cmd.Context(), true, func(ctx context.Context, keys access.Keys) error { return keys.Create(ctx, key, digest) })
 			if err != nil {
 				return err
 			}
@@ -126,7 +126,7 @@ func (a *app) keysList(o Operator) *cobra.Command {
 		Use: "ls", Short: "List keys, never their secrets", Example: "  ragbus keys ls --tenant acme", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := []access.Key{}
-			err := o.Keys(cmd.Context(), func(ctx context.Context, keys access.Keys) error {
+			err := o.Keys(cmd.Context(), false, func(ctx context.Context, keys access.Keys) error {
 				for after := ""; ; {
 					page, err := keys.List(ctx, tenant, after, keyPage)
 					if err != nil || len(page) == 0 {
@@ -188,7 +188,7 @@ func (a *app) keysRevoke(o Operator) *cobra.Command {
 				return UsageError{errors.New("this is not the id of a key; `ragbus keys ls` shows them")}
 			}
 			var k access.Key
-			err := o.Keys(cmd.Context(), func(ctx context.Context, keys access.Keys) (err error) {
+			err := o.Keys(cmd.Context(), false, func(ctx context.Context, keys access.Keys) (err error) {
 				k, err = keys.Revoke(ctx, tenant, id)
 				return err
 			})
