@@ -34,12 +34,7 @@ principals, and what the caller may do. These commands work on the database itse
 (RAGBUS_DATABASE_URL, or RAGBUS_DATA_DIR of ` + "`ragbus serve`" + `), which may run meanwhile. A server knows a new key at once,
 and a revoked one no more within five seconds.`,
 		Example: "  ragbus keys create --name laptop --scopes chat,documents:write\n  RAGBUS_API_KEY=rb_… ragbus ask \"how long does probation last?\"",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return UsageError{fmt.Errorf("unknown command %q for %q; it has create, ls and revoke", args[0], cmd.CommandPath())}
-			}
-			return cmd.Help()
-		},
+		RunE:    onlyWith("create, ls and revoke"),
 	}
 	c.AddCommand(a.keysCreate(o), a.keysList(o), a.keysRevoke(o))
 	return c

@@ -32,6 +32,7 @@ func (a *app) topologyCommand(o Operator) *cobra.Command {
 		Long: `Services make the streams and consumers that they need, unless RAGBUS_TOPOLOGY_MODE=verify, for brokers on which they
 have no permission to. Then these commands do, with RAGBUS_NATS_URL and RAGBUS_NATS_CREDS of somebody who has it.`,
 		Example: "  RAGBUS_NATS_URL=nats://nats:4222 ragbus topology verify",
+		RunE:    onlyWith("apply, verify and print"),
 	}
 	c.AddCommand(
 		&cobra.Command{
