@@ -69,15 +69,15 @@ func OpenRecords(ctx context.Context, h Host, c Database, otherwise string) (Rec
 	}
 	documents, err := sqlcatalog.Open(ctx, db)
 	if err != nil {
-		return Records{}, err
+		return Records{}, Unusable("RAGBUS_DATABASE_URL", err)
 	}
 	chats, err := sqlconversation.Open(ctx, db)
 	if err != nil {
-		return Records{}, err
+		return Records{}, Unusable("RAGBUS_DATABASE_URL", err)
 	}
 	keys, err := sqlaccess.Open(ctx, db)
 	if err != nil {
-		return Records{}, err
+		return Records{}, Unusable("RAGBUS_DATABASE_URL", err)
 	}
 	return Records{Catalog: documents, Conversations: chats, Access: keys}, nil
 }

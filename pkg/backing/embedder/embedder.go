@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/config"
@@ -95,7 +96,7 @@ func (c Config) Check(k backing.Keys) error {
 		return fmt.Errorf("RAGBUS_EMBEDDER: %q is not known; use %s, %s, %s or %s", c.Embedder, Builtin, Gemini, OpenAI, Cohere)
 	}
 	if err != nil {
-		return fmt.Errorf("RAGBUS_EMBEDDER=%s: %w", c.Embedder, err)
+		return fmt.Errorf("RAGBUS_EMBEDDER=%s: %s", c.Embedder, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/config"
@@ -141,7 +142,7 @@ func (c Config) check(k backing.Keys) error {
 		return fmt.Errorf("RAGBUS_LLM: %q is not known; use %s, %s, %s or %s", c.LLM, Extractive, Gemini, OpenAI, Anthropic)
 	}
 	if err != nil {
-		return fmt.Errorf("RAGBUS_LLM=%s: %w", choice, err)
+		return fmt.Errorf("RAGBUS_LLM=%s: %s", choice, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return nil
 }

@@ -104,6 +104,9 @@ func (s serveConfig) Validate() error {
 	if cloud(s.Config.Blobs.URL.Reveal()) {
 		problems = append(problems, errors.New("RAGBUS_BLOB_URL: `ragbus serve` has no client for the object stores of clouds, the services' programs have; use file:///directory or nats://bucket"))
 	}
+	if s.Config.Broker.URL == "" && s.Config.Broker.Creds != "" {
+		problems = append(problems, errors.New("RAGBUS_NATS_CREDS: the embedded broker asks for none; leave it out, or name a server in RAGBUS_NATS_URL"))
+	}
 	if s.Config.Broker.URL == "" && s.Config.Topology.Replicas > 1 {
 		problems = append(problems, errors.New("RAGBUS_STREAM_REPLICAS: the embedded broker is one server; leave it out, or name a cluster in RAGBUS_NATS_URL"))
 	}
