@@ -89,12 +89,10 @@ func Load[T any](vars Vars) (T, error) {
 func each(problems []error) []error {
 	var out []error
 	for _, p := range problems {
-		joined, ok := p.(interface{ Unwrap() []error }) //nolint:errorlint // what wraps several may say more than they do
-		if parts := []error(nil); ok {
-			if parts = joined.Unwrap(); errors.Join(parts...).Error() == p.Error() {
-				out = append(out, each(parts)...)
-				continue
-			}
+		// What wraps several may also say more than they do: it stays whole.
+		if joined, ok := p.(interface{ Unwrap() []error }); ok && errors.Join(joined.Unwrap()...).Error() == p.Error() {
+			out = append(out, each(joined.Unwrap())...)
+			continue
 		}
 		out = append(out, p)
 	}

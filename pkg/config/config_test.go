@@ -66,10 +66,10 @@ func TestLoadReportsEveryProblemAtOnce(t *testing.T) {
 
 type zeros struct {
 	Slots  int           `env:"RAGBUS_SLOTS"`
-	Pause  time.Duration `env:"RAGBUS_PAUSE" envDefault:"3s"`
+	Pause  time.Duration `env:"RAGBUS_PAUSE"  envDefault:"3s"`
 	Room   Bytes         `env:"RAGBUS_ROOM"`
 	Share  float64       `env:"RAGBUS_SHARE"`
-	Limit  int           `env:"RAGBUS_LIMIT" envZero:"no limit"`
+	Limit  int           `env:"RAGBUS_LIMIT"  envZero:"no limit"`
 	Warmth *float64      `env:"RAGBUS_WARMTH"`
 	On     bool          `env:"RAGBUS_ON"`
 }

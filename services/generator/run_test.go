@@ -161,6 +161,9 @@ func TestConfigDefaultsAreValid(t *testing.T) {
 	if err := bad.Validate(); err == nil {
 		t.Error("a bad configuration is valid")
 	}
+	if none := (Config{Temperature: new(0.0)}).WithDefaults(); *none.Temperature != 0 || none.Validate() != nil {
+		t.Errorf("a temperature of 0 is %g", *none.Temperature)
+	}
 }
 
 // memory is a record without a database, so that the handler alone is measured.

@@ -47,7 +47,7 @@ type Config struct {
 	Leeway time.Duration `env:"RAGBUS_JWT_LEEWAY" envDefault:"30s" envZero:"clocks are the same"`
 	// RequestsPerMinute and TokensPerDay are the limits of every owner; 0 is none.
 	RequestsPerMinute int `env:"RAGBUS_JWT_REQUESTS_PER_MINUTE" envZero:"no limit"`
-	TokensPerDay      int `env:"RAGBUS_JWT_TOKENS_PER_DAY" envZero:"no limit"`
+	TokensPerDay      int `env:"RAGBUS_JWT_TOKENS_PER_DAY"      envZero:"no limit"`
 }
 
 // supported are the algorithms with a public key that this package verifies.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -109,9 +110,7 @@ func TestWhatKeepsAServerFromStartingIsTheOperators(t *testing.T) {
 		"RAGBUS_BLOB_URL":                        {"RAGBUS_BLOB_URL": "s3://bucket"},
 	} {
 		full := vars(t)
-		for k, v := range set {
-			full[k] = v
-		}
+		maps.Copy(full, set)
 		err := Serve(t.Context(), full, Options{Out: io.Discard, Log: io.Discard})
 		if !process.NeedsOperator(err) || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "geheim") || strings.Contains(err.Error(), "try again") {
 			t.Errorf("%s: %v", name, err)
