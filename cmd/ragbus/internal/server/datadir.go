@@ -15,20 +15,33 @@ import (
 // databaseFile is the SQLite file in the data directory.
 const databaseFile = "ragbus.db"
 
-// recorded refuses a data directory that holds nothing, for commands that only
-// look at what is there: a mistyped one would be made, and found in order.
+// recorded refuses a data directory without the record that is to be in it,
+// for commands that only look at what is there: a mistyped one would be made,
+// and found in order.
 func recorded(cfg Config) error {
-	embedded := cfg.Database.URL == "" || cfg.Broker.URL == "" || cfg.Index.URL == "" || cfg.Blobs.URL == ""
-	at := cfg.DataDir
-	if cfg.Database.URL == "" {
-		at = filepath.Join(at, databaseFile)
-	}
-	if _, err := os.Stat(at); !embedded || err == nil {
+	if cfg.Database.URL != "" {
 		return nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return backing.Unusable("RAGBUS_DATA_DIR", err)
 	}
-	return backing.Unusable("RAGBUS_DATA_DIR", fmt.Errorf("%s is not there; name the data directory of the server, or where its parts are: RAGBUS_DATABASE_URL and so on", at))
+	return there(filepath.Join(cfg.DataDir, databaseFile))
+}
+
+// kept refuses a data directory that is not there though parts are to be in it.
+func kept(cfg Config) error {
+	if cfg.Broker.URL != "" && cfg.Index.URL != "" && cfg.Blobs.URL != "" {
+		return recorded(cfg)
+	}
+	if err := recorded(cfg); err != nil {
+		return err
+	}
+	return there(cfg.DataDir)
+}
+
+func there(path string) error {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%s is not there; name the data directory of the server, or the parts that it has elsewhere", path)
+	}
+	return backing.Unusable("RAGBUS_DATA_DIR", err)
 }
 
 // announce warns that a database is about to be made, which whoever mistyped

@@ -62,8 +62,8 @@ func TestKeysAreMadeBesideAServerThatRuns(t *testing.T) {
 func TestKeysOfADatabaseThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"postgres://nobody:hunter2@127.0.0.1:1/none?connect_timeout=1", "mysql://x:hunter2@y"} {
-		err := operator(config.Vars{"RAGBUS_DATABASE_URL": url}).Keys(t.Context(), false, nil)
-		if !process.NeedsOperator(err) || !strings.Contains(err.Error(), "RAGBUS_DATABASE_URL") || strings.Contains(err.Error(), "hunter2") {
+		err := operator(config.Vars{"RAGBUS_DATABASE_URL": url, "RAGBUS_DATA_DIR": "/nowhere"}).Keys(t.Context(), false, nil)
+		if !process.NeedsOperator(err) || strings.Contains(err.Error(), "RAGBUS_DATA_DIR") || !strings.Contains(err.Error(), "RAGBUS_DATABASE_URL") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}

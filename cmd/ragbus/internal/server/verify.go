@@ -27,7 +27,7 @@ func (o Operator) Verify(ctx context.Context, repair bool) (_ reconcile.Report, 
 	if err != nil {
 		return reconcile.Report{}, err
 	}
-	if err := recorded(cfg); err != nil {
+	if err := kept(cfg); err != nil {
 		return reconcile.Report{}, err
 	}
 	s := &Server{cfg: cfg, log: log}
