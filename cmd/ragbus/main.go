@@ -44,9 +44,11 @@ func run() int {
 		Vars: vars, Out: os.Stdout, Err: os.Stderr,
 		Colour: term.IsTerminal(int(os.Stdout.Fd())) && vars["NO_COLOR"] == "",
 	}
+	terminal := term.IsTerminal(int(os.Stderr.Fd()))
 	return cli.Run(ctx, std, os.Args[1:], cli.Program{
-		Version: version, Serve: serve, Settings: server.Settings,
-		Operator: server.Operator{Vars: vars, Log: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))},
+		Version: version, Serve: serve,
+		Settings: func(vars config.Vars) ([]config.Setting, error) { return server.Settings(vars, terminal) },
+		Operator: server.Operator{Vars: vars, Log: os.Stderr, Terminal: terminal},
 	})
 }
 

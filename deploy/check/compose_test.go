@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/config"
 )
 
 type composed struct {
@@ -145,7 +146,7 @@ func TestUsersOfNATSMayDoTheirOwnWorkOnly(t *testing.T) { //nolint:paralleltest 
 	connect := func(user string) *broker.Conn {
 		t.Helper()
 		url := strings.Replace(srv.ClientURL(), "nats://", "nats://"+user+":password-of-"+user+"@", 1)
-		conn, err := broker.Connect(t.Context(), broker.Config{URL: url, Name: user})
+		conn, err := broker.Connect(t.Context(), broker.Config{URL: config.URL(url), Name: user})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,7 +43,7 @@ func (c BusConfig) Signer() (*Signer, error) {
 // Missing returns the problem of a process that shares a bus with others and
 // has no secret, though auth, the value of RAGBUS_AUTH, tells callers apart.
 func (c BusConfig) Missing(auth string) error {
-	if c.Secret != "" || auth == "" || auth == AuthNone {
+	if c.Secret != "" || auth != AuthKeys && auth != AuthJWT {
 		return nil
 	}
 	return errors.New("RAGBUS_BUS_SECRET: missing; with RAGBUS_AUTH=" + auth +

@@ -114,7 +114,7 @@ func (c Credential) ask(ctx context.Context) (status int, body string, err error
 	}
 	resp, err := client.Do(r)
 	if err != nil {
-		return 0, "", err //nolint:wrapcheck // says what was asked; keys are in headers only
+		return 0, "", err //nolint:wrapcheck // says what was asked; keys are in headers only, and base URLs hold no secrets
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, credentialBody))

@@ -10,8 +10,8 @@ type Keys struct {
 	Cohere    config.Secret `env:"COHERE_API_KEY"`
 	// The base URLs replace an API's address, for proxies and compatible
 	// servers: Ollama, vLLM, llama.cpp and LM Studio speak OpenAI's API.
-	GeminiBaseURL    string `env:"RAGBUS_GEMINI_BASE_URL"`
-	OpenAIBaseURL    string `env:"RAGBUS_OPENAI_BASE_URL"`
-	AnthropicBaseURL string `env:"RAGBUS_ANTHROPIC_BASE_URL"`
-	CohereBaseURL    string `env:"RAGBUS_COHERE_BASE_URL"`
+	GeminiBaseURL    config.URL `env:"RAGBUS_GEMINI_BASE_URL"`
+	OpenAIBaseURL    config.URL `env:"RAGBUS_OPENAI_BASE_URL"`
+	AnthropicBaseURL config.URL `env:"RAGBUS_ANTHROPIC_BASE_URL"`
+	CohereBaseURL    config.URL `env:"RAGBUS_COHERE_BASE_URL"`
 }

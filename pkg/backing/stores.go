@@ -34,6 +34,14 @@ func (c Database) Missing() error {
 	return nil
 }
 
+// Validate implements config.Validator.
+func (c Database) Validate() error {
+	if c.URL == "" {
+		return nil
+	}
+	return Unusable("RAGBUS_DATABASE_URL", sqldb.CheckURL(c.URL.Reveal()))
+}
+
 // Records are the stores that share a database.
 type Records struct {
 	Catalog       *sqlcatalog.Store
@@ -61,15 +69,15 @@ func OpenRecords(ctx context.Context, h Host, c Database, otherwise string) (Rec
 	}
 	documents, err := sqlcatalog.Open(ctx, db)
 	if err != nil {
-		return Records{}, err
+		return Records{}, Unusable("RAGBUS_DATABASE_URL", err)
 	}
 	chats, err := sqlconversation.Open(ctx, db)
 	if err != nil {
-		return Records{}, err
+		return Records{}, Unusable("RAGBUS_DATABASE_URL", err)
 	}
 	keys, err := sqlaccess.Open(ctx, db)
 	if err != nil {
-		return Records{}, err
+		return Records{}, Unusable("RAGBUS_DATABASE_URL", err)
 	}
 	return Records{Catalog: documents, Conversations: chats, Access: keys}, nil
 }
@@ -86,6 +94,15 @@ func (c Blobs) Missing() error {
 		return errors.New("RAGBUS_BLOB_URL: missing; services that run alone share an object store, e.g. s3://bucket?region=eu-west-1")
 	}
 	return nil
+}
+
+// Validate implements config.Validator. Which of the stores a program has a
+// client for, it says itself.
+func (c Blobs) Validate() error {
+	if c.URL == "" {
+		return nil
+	}
+	return blob.CheckURL(c.URL.Reveal(), "nats", "s3", "gs", "azblob")
 }
 
 // OpenBlobs opens the store that is named, or else the one at the URL otherwise.

@@ -3,6 +3,8 @@ package backing
 import (
 	"errors"
 	"strings"
+
+	"github.com/ragbus/ragbus/pkg/config"
 )
 
 // unusable is an error that keeps a process from starting and that the value
@@ -30,7 +32,8 @@ func IsUnusable(err error) bool {
 
 // Error implements error.
 func (e *unusable) Error() string {
-	if text := e.err.Error(); strings.Contains(text, e.variable) {
+	// A text that begins with a variable blames that one.
+	if text := e.err.Error(); strings.Contains(text, e.variable) || strings.HasPrefix(text, config.Prefix) {
 		return text
 	}
 	return e.variable + ": " + e.err.Error()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,13 +81,9 @@ func FileURL(dir string) (string, error) {
 // what one of the openers knows. It asks no server whether the bucket is
 // there: [Store.Ready] does. The caller closes the store.
 func Open(ctx context.Context, rawURL string, openers ...Opener) (*Store, error) {
-	u, err := url.Parse(rawURL)
+	u, err := parse(rawURL, forms(openers))
 	if err != nil {
-		// The parser's error repeats the URL, and with it a password.
-		return nil, fault.Invalidf(codeURL, "the blob URL cannot be read; use %s (RAGBUS_BLOB_URL)", forms(openers))
-	}
-	if u.User != nil {
-		return nil, fault.Invalidf(codeURL, "the blob URL holds credentials; give them by the provider's own variables instead (RAGBUS_BLOB_URL)")
+		return nil, err
 	}
 	switch u.Scheme {
 	case "file":
@@ -105,6 +102,34 @@ func Open(ctx context.Context, rawURL string, openers ...Opener) (*Store, error)
 		return &Store{backend: backend}, nil
 	}
 	return nil, fault.Invalidf(codeURL, "the blob URL's scheme %q is not known to this program; use %s (RAGBUS_BLOB_URL)", u.Scheme, forms(openers))
+}
+
+// CheckURL returns what is wrong with the form of a URL for a program that has
+// openers of the schemes. Nothing is opened.
+func CheckURL(rawURL string, schemes ...string) error {
+	known := []string{"file", "mem"}
+	known = append(known, schemes...)
+	form := strings.Join(known, "://…, ") + "://…"
+	u, err := parse(rawURL, form)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(known, u.Scheme) {
+		return fault.Invalidf(codeURL, "RAGBUS_BLOB_URL: the scheme %q is not known; use %s", u.Scheme, form)
+	}
+	return nil
+}
+
+func parse(rawURL, form string) (*url.URL, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		// The parser's error repeats the URL, and with it a password.
+		return nil, fault.Invalidf(codeURL, "RAGBUS_BLOB_URL: the blob URL cannot be read; use %s", form)
+	}
+	if u.User != nil {
+		return nil, fault.Invalidf(codeURL, "RAGBUS_BLOB_URL: the blob URL holds credentials; give them by the provider's own variables instead")
+	}
+	return u, nil
 }
 
 func forms(openers []Opener) string {

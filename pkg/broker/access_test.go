@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/fault"
 )
 
@@ -36,7 +37,7 @@ func guarded(t *testing.T, permissions string) *nats.Conn {
 	}
 	ns.Start()
 	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
-	conn, err := broker.Connect(t.Context(), broker.Config{URL: "nats://" + url.UserPassword("u", "p").String() + "@" + ns.Addr().String(), Name: broker.AccessGenerator})
+	conn, err := broker.Connect(t.Context(), broker.Config{URL: config.URL("nats://" + url.UserPassword("u", "p").String() + "@" + ns.Addr().String()), Name: broker.AccessGenerator})
 	if err != nil {
 		t.Fatal(err)
 	}

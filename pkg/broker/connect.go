@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/fault"
 )
@@ -31,7 +33,7 @@ type Config struct {
 	// InProcess, when set, is connected to without a socket, and URL is not used. A *natsserver.Server is one.
 	InProcess nats.InProcessConnProvider
 	// URL is one address or several, joined by commas: nats://host:4222.
-	URL string `env:"RAGBUS_NATS_URL"`
+	URL config.URL `env:"RAGBUS_NATS_URL"`
 	// Creds is the path of a credentials file; "" for none.
 	Creds string `env:"RAGBUS_NATS_CREDS"`
 	// Name tells this process from others in the server's monitoring, and is
@@ -64,10 +66,27 @@ func (c Config) WithDefaults() Config {
 
 // Validate reports every setting that cannot work. What is not set is not a problem.
 func (c Config) Validate() error {
+	var problems []error
 	if c.ConnectTimeout < 0 || c.DrainTimeout < 0 {
-		return errors.New("the timeouts of the broker connection must not be negative")
+		problems = append(problems, errors.New("the timeouts of the broker connection must not be negative"))
 	}
-	return nil
+	if err := c.URL.Check("nats", "tls", "ws", "wss"); err != nil {
+		problems = append(problems, fmt.Errorf("RAGBUS_NATS_URL: %w", err))
+	}
+	return errors.Join(problems...)
+}
+
+// readable returns an Invalid fault when there is no credentials file to read.
+// It is no part of Validate: settings are looked at elsewhere than where they count.
+func (c Config) readable() error {
+	if c.Creds == "" {
+		return nil
+	}
+	file, err := os.Open(c.Creds)
+	if err != nil {
+		return fault.Invalidf("credentials_unreadable", "RAGBUS_NATS_CREDS: %s", err)
+	}
+	return file.Close() //nolint:wrapcheck // only read
 }
 
 // Conn is a connection with its JetStream context. It is safe for concurrent
@@ -90,6 +109,9 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.InProcess == nil && cfg.URL == "" {
 		return nil, errors.New("connect to the broker: no NATS server is named (RAGBUS_NATS_URL)")
 	}
+	if err := cfg.readable(); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
 	gone := make(chan struct{})
@@ -97,7 +119,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	var nc *nats.Conn
 	for {
 		var err error
-		if nc, err = nats.Connect(cfg.URL, opts...); err == nil {
+		if nc, err = nats.Connect(cfg.URL.Reveal(), opts...); err == nil {
 			break
 		}
 		if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {

@@ -148,7 +148,7 @@ func (c TopologyConfig) WithDefaults() TopologyConfig {
 	orInt(&c.ChatMaxPerTenant, 4096)
 	orInt(&c.ChatMaxBytes, 256<<20)
 	orInt(&c.IngestMaxMessages, 1_000_000)
-	orInt(&c.IngestTenantQueue, min(2048, c.IngestMaxMessages))
+	orInt(&c.IngestTenantQueue, min(2048, max(1, c.IngestMaxMessages)))
 	orInt(&c.IngestMaxBytes, 1<<30)
 	orInt(&c.EventsMaxBytes, 1<<30)
 	orInt(&c.FramesMaxBytes, 64<<20)
@@ -171,26 +171,26 @@ func (c TopologyConfig) Validate() error {
 			problems = append(problems, fmt.Errorf(format, args...))
 		}
 	}
-	check(c.Replicas >= 1 && c.Replicas <= 5, "stream replicas are %d; use 1 to 5", c.Replicas)
-	check(c.ChatStorage == Memory || c.ChatStorage == File, "chat storage is %q; use memory or file", c.ChatStorage)
-	check(c.MaxAckPending > 0, "max ack pending is %d; it must be positive", c.MaxAckPending)
-	check(c.AckWait >= 500*time.Millisecond, "ack wait is %s; it must be at least 500ms", c.AckWait)
-	check(c.ChatMaxPerTenant <= c.ChatMaxMessages, "chat messages per tenant (%d) exceed all chat messages (%d)",
+	check(c.Replicas >= 1 && c.Replicas <= 5, "RAGBUS_STREAM_REPLICAS: %d is outside 1 to 5", c.Replicas)
+	check(c.ChatStorage == Memory || c.ChatStorage == File, "RAGBUS_CHAT_STORAGE: %q is not memory or file", c.ChatStorage)
+	check(c.MaxAckPending > 0, "RAGBUS_MAX_ACK_PENDING: %d is less than 1", c.MaxAckPending)
+	check(c.AckWait >= 500*time.Millisecond, "RAGBUS_ACK_WAIT: %s is less than 500ms", c.AckWait)
+	check(c.ChatMaxMessages < 1 || c.ChatMaxPerTenant <= c.ChatMaxMessages, "RAGBUS_CHAT_MAX_PER_TENANT: %d is more than all tenants have together, RAGBUS_CHAT_MAX_MESSAGES=%d",
 		c.ChatMaxPerTenant, c.ChatMaxMessages)
-	check(c.IngestTenantQueue <= c.IngestMaxMessages, "the ingestion queue of a tenant (%d) exceeds that of all (%d)",
+	check(c.IngestMaxMessages < 1 || c.IngestTenantQueue <= c.IngestMaxMessages, "RAGBUS_INGEST_TENANT_QUEUE: %d is more than all tenants have together, RAGBUS_INGEST_MAX_MESSAGES=%d",
 		c.IngestTenantQueue, c.IngestMaxMessages)
 	for name, v := range map[string]int64{
-		"chat max messages": c.ChatMaxMessages, "chat max per tenant": c.ChatMaxPerTenant, "chat max bytes": c.ChatMaxBytes,
-		"ingest max messages": c.IngestMaxMessages, "ingest tenant queue": c.IngestTenantQueue, "ingest max bytes": c.IngestMaxBytes, "events max bytes": c.EventsMaxBytes,
-		"frames max bytes": c.FramesMaxBytes, "dead max bytes": c.DeadMaxBytes,
+		"RAGBUS_CHAT_MAX_MESSAGES": c.ChatMaxMessages, "RAGBUS_CHAT_MAX_PER_TENANT": c.ChatMaxPerTenant, "RAGBUS_CHAT_MAX_BYTES": c.ChatMaxBytes,
+		"RAGBUS_INGEST_MAX_MESSAGES": c.IngestMaxMessages, "RAGBUS_INGEST_TENANT_QUEUE": c.IngestTenantQueue, "RAGBUS_INGEST_MAX_BYTES": c.IngestMaxBytes, "RAGBUS_EVENTS_MAX_BYTES": c.EventsMaxBytes,
+		"RAGBUS_FRAMES_MAX_BYTES": c.FramesMaxBytes, "RAGBUS_DEAD_MAX_BYTES": c.DeadMaxBytes,
 	} {
-		check(v > 0, "%s is %d; it must be positive", name, v)
+		check(v > 0, "%s: %d is less than 1", name, v)
 	}
 	for name, v := range map[string]time.Duration{
-		"chat max age": c.ChatMaxAge, "events max age": c.EventsMaxAge, "frames max age": c.FramesMaxAge,
-		"dead max age": c.DeadMaxAge, "duplicate window": c.DuplicateWindow,
+		"RAGBUS_CHAT_MAX_AGE": c.ChatMaxAge, "RAGBUS_EVENTS_MAX_AGE": c.EventsMaxAge, "RAGBUS_FRAMES_MAX_AGE": c.FramesMaxAge,
+		"RAGBUS_DEAD_MAX_AGE": c.DeadMaxAge, "RAGBUS_DUPLICATE_WINDOW": c.DuplicateWindow,
 	} {
-		check(v >= time.Second, "%s is %s; it must be at least 1s", name, v)
+		check(v >= time.Second, "%s: %s is less than 1s", name, v)
 	}
 	return errors.Join(problems...)
 }

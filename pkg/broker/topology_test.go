@@ -153,7 +153,9 @@ func TestTopologySettings(t *testing.T) {
 		Replicas: 7, ChatStorage: "disk", AckWait: time.Millisecond, ChatMaxPerTenant: 10, ChatMaxMessages: 5, DeadMaxBytes: -1,
 		FramesMaxAge: time.Millisecond, MaxAckPending: -1,
 	}.Validate()
-	for _, want := range []string{"replicas", "disk", "ack wait", "per tenant", "dead max bytes", "frames max age", "max ack pending"} {
+	for _, want := range []string{
+		"RAGBUS_STREAM_REPLICAS: ", "disk", "RAGBUS_ACK_WAIT: ", "RAGBUS_CHAT_MAX_PER_TENANT: ", "RAGBUS_DEAD_MAX_BYTES: ", "RAGBUS_FRAMES_MAX_AGE: ", "RAGBUS_MAX_ACK_PENDING: ",
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in: %v", want, err)
 		}

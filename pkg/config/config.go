@@ -42,11 +42,18 @@ type Validator interface {
 //
 //	env:"NAME,OTHER_NAME"   the variables, the first one set wins
 //	envDefault:"value"      used when none is set
+//	envZero:"meaning"       what a number's zero means, when somebody sets it
 //
 // in T and in its nested structs. Supported are strings, booleans, integers,
-// floats, time.Duration, slices of strings (comma-separated) and every type
-// that implements encoding.TextUnmarshaler. Every [Validator] in T is asked.
-// The error joins all problems; T is then unusable.
+// floats, time.Duration, slices of strings (comma-separated), every type
+// that implements encoding.TextUnmarshaler, and pointers to these, which are
+// nil when nothing is set. Every [Validator] in T is asked.
+//
+// A variable that sets a number to zero is refused unless the field has
+// envZero or is a pointer: elsewhere zero is the mark of what nobody has set,
+// and the default would silently take its place.
+//
+// The error joins all problems, each once; T is then unusable.
 func Load[T any](vars Vars) (T, error) {
 	var out T
 	v := reflect.ValueOf(&out).Elem()
@@ -60,7 +67,7 @@ func Load[T any](vars Vars) (T, error) {
 		if !ok {
 			return
 		}
-		if err := set(f.value, text); err != nil {
+		if err := f.fill(text, source); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", source, err))
 			// The validators go on with the default, lest they complain of what nobody has set.
 			f.value.SetZero()
@@ -74,75 +81,23 @@ func Load[T any](vars Vars) (T, error) {
 			problems = append(problems, unknown(name, known))
 		}
 	}
-	problems = append(problems, validate(v)...)
-	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return out, errors.Join(problems...)
+	return out, errors.Join(each(append(problems, validate(v)...))...)
 }
 
-// Setting is one effective value, for people.
-type Setting struct {
-	Name string `json:"name"`
-	// Value is redacted for secrets.
-	Value string `json:"value"`
-	// Source is the variable it came from, or "default".
-	Source string `json:"source"`
-}
-
-// Describe returns the settings of a T as [Load] would fill it, sorted by name.
-func Describe[T any](vars Vars) []Setting {
-	var out T
-	v := reflect.ValueOf(&out).Elem()
-	sources := map[string]string{}
-	malformed := map[string]string{}
-	walk(v, func(f field) {
-		text, source, ok := f.text(vars)
-		sources[f.names[0]] = source
-		if ok && set(f.value, text) != nil {
-			malformed[f.names[0]] = text
-		}
-	})
-	complete(v)
-	var settings []Setting
-	walk(v, func(f field) {
-		name := f.names[0]
-		value, bad := malformed[name]
-		if !bad {
-			value = show(f.value)
-		}
-		settings = append(settings, Setting{Name: name, Value: value, Source: sources[name]})
-	})
-	slices.SortFunc(settings, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(settings, func(a, b Setting) bool { return a.Name == b.Name })
-}
-
-// complete calls WithDefaults on every struct that has it, so that people see
-// the values that count and not only those that were set.
-func complete(v reflect.Value) {
-	for i := range v.NumField() {
-		f := v.Field(i)
-		if !v.Type().Field(i).IsExported() || f.Kind() != reflect.Struct {
+// each takes joined problems apart and sorts them. A variable that several
+// structs have is reported by all of them, and told of once.
+func each(problems []error) []error {
+	var out []error
+	for _, p := range problems {
+		// What wraps several may also say more than they do: it stays whole.
+		if joined, ok := p.(interface{ Unwrap() []error }); ok && errors.Join(joined.Unwrap()...).Error() == p.Error() {
+			out = append(out, each(joined.Unwrap())...)
 			continue
 		}
-		complete(f)
-		if m := f.MethodByName("WithDefaults"); m.IsValid() && m.Type().NumIn() == 0 && m.Type().NumOut() == 1 && m.Type().Out(0) == f.Type() {
-			f.Set(m.Call(nil)[0])
-		}
+		out = append(out, p)
 	}
-}
-
-// show writes a value as its variable would hold it; zero values are "".
-func show(v reflect.Value) string {
-	if v.IsZero() {
-		return ""
-	}
-	if v.Kind() == reflect.Slice {
-		parts := make([]string, v.Len())
-		for i := range parts {
-			parts[i] = fmt.Sprint(v.Index(i).Interface())
-		}
-		return strings.Join(parts, ",")
-	}
-	return fmt.Sprint(v.Interface())
+	slices.SortFunc(out, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return slices.CompactFunc(out, func(a, b error) bool { return a.Error() == b.Error() })
 }
 
 // field is a struct field that variables fill.
@@ -150,6 +105,22 @@ type field struct {
 	value    reflect.Value
 	names    []string
 	fallback string
+	// zero says that a number may be set to zero.
+	zero bool
+}
+
+// unset is the source of a value that comes from no variable.
+const unset = "default"
+
+// fill sets the field to what its source says.
+func (f field) fill(text, source string) error {
+	if err := set(f.value, text); err != nil {
+		return err
+	}
+	if source != unset && !f.zero && f.value.IsZero() && (f.value.CanInt() || f.value.CanFloat()) {
+		return fmt.Errorf("%s is not possible; leave it out for the default", text)
+	}
+	return nil
 }
 
 func (f field) text(vars Vars) (text, source string, ok bool) {
@@ -158,7 +129,7 @@ func (f field) text(vars Vars) (text, source string, ok bool) {
 			return v, name, true
 		}
 	}
-	return f.fallback, "default", f.fallback != ""
+	return f.fallback, unset, f.fallback != ""
 }
 
 func walk(v reflect.Value, visit func(field)) {
@@ -168,7 +139,8 @@ func walk(v reflect.Value, visit func(field)) {
 			continue
 		}
 		if tag, ok := sf.Tag.Lookup("env"); ok {
-			visit(field{value: v.Field(i), names: strings.Split(tag, ","), fallback: sf.Tag.Get("envDefault")})
+			_, zero := sf.Tag.Lookup("envZero")
+			visit(field{value: v.Field(i), names: strings.Split(tag, ","), fallback: sf.Tag.Get("envDefault"), zero: zero})
 			continue
 		}
 		if v.Field(i).Kind() == reflect.Struct {
@@ -230,6 +202,12 @@ func set(v reflect.Value, text string) error {
 		v.SetFloat(n)
 	case reflect.Slice:
 		return setList(v, text)
+	case reflect.Pointer:
+		to := reflect.New(v.Type().Elem())
+		if err := set(to.Elem(), text); err != nil {
+			return err
+		}
+		v.Set(to)
 	default:
 		panic(fmt.Sprintf("config: no way to fill a %s", v.Type()))
 	}
@@ -258,9 +236,9 @@ func unknown(name string, known map[string]bool) error {
 		}
 	}
 	if best != "" {
-		return fmt.Errorf("%s is not a setting; did you mean %s?", name, best)
+		return fmt.Errorf("%s is not a setting of this program; did you mean %s?", name, best)
 	}
-	return fmt.Errorf("%s is not a setting; `ragbus config` lists them", name)
+	return fmt.Errorf("%s is not a setting of this program; docs/operations.md says which there are", name)
 }
 
 // editDistance is Levenshtein's, over bytes.

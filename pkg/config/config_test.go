@@ -56,10 +56,68 @@ func TestLoadReportsEveryProblemAtOnce(t *testing.T) {
 	_, err := Load[settings](Vars{"RAGBUS_COUNT": "many", "RAGBUS_WAIT": "long", "RAGBUS_SIZE": "big", "RAGBUS_NAMSE": "x", "RAGBUS_ON": "si", "RAGBUS_SHARE": "half"})
 	for _, want := range []string{
 		`RAGBUS_COUNT: "many" is not a whole number`, `RAGBUS_WAIT: "long" is not a duration`, `RAGBUS_SIZE: "big": not a size`,
-		"RAGBUS_NAMSE is not a setting; did you mean RAGBUS_NAMES?", "RAGBUS_ON:", "RAGBUS_SHARE:",
+		"RAGBUS_NAMSE is not a setting of this program; did you mean RAGBUS_NAMES?", "RAGBUS_ON:", "RAGBUS_SHARE:",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in: %v", want, err)
+		}
+	}
+}
+
+type zeros struct {
+	Slots  int           `env:"RAGBUS_SLOTS"`
+	Pause  time.Duration `env:"RAGBUS_PAUSE"  envDefault:"3s"`
+	Room   Bytes         `env:"RAGBUS_ROOM"`
+	Share  float64       `env:"RAGBUS_SHARE"`
+	Limit  int           `env:"RAGBUS_LIMIT"  envZero:"no limit"`
+	Warmth *float64      `env:"RAGBUS_WARMTH"`
+	On     bool          `env:"RAGBUS_ON"`
+}
+
+func TestANumberIsZeroOnlyWhereZeroMeansSomething(t *testing.T) {
+	t.Parallel()
+	_, err := Load[zeros](Vars{
+		"RAGBUS_SLOTS": "0", "RAGBUS_PAUSE": "0s", "RAGBUS_ROOM": "0KiB", "RAGBUS_SHARE": "0.0", "RAGBUS_LIMIT": "0", "RAGBUS_WARMTH": "0", "RAGBUS_ON": "false",
+	})
+	for _, want := range []string{
+		"RAGBUS_SLOTS: 0 is not possible; leave it out for the default", "RAGBUS_PAUSE: 0s is not", "RAGBUS_ROOM: 0KiB is not", "RAGBUS_SHARE: 0.0 is not",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Count(err.Error(), "\n") != 3 {
+			t.Errorf("%q is missing in: %v", want, err)
+		}
+	}
+	got, err := Load[zeros](Vars{"RAGBUS_LIMIT": "0", "RAGBUS_WARMTH": "0"})
+	if err != nil || got.Warmth == nil || *got.Warmth != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := Load[zeros](Vars{}); err != nil || got.Warmth != nil || got.Slots != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	shown := Describe[zeros](Vars{"RAGBUS_LIMIT": "0", "RAGBUS_WARMTH": "0", "RAGBUS_SLOTS": "0"}, nil)
+	want := []Setting{
+		{"RAGBUS_LIMIT", "0", "RAGBUS_LIMIT"},
+		{"RAGBUS_ON", "", "default"},
+		{"RAGBUS_PAUSE", "3s", "default"},
+		{"RAGBUS_ROOM", "", "default"},
+		{"RAGBUS_SHARE", "", "default"},
+		{"RAGBUS_SLOTS", "0", "RAGBUS_SLOTS"},
+		{"RAGBUS_WARMTH", "0", "RAGBUS_WARMTH"},
+	}
+	if diff := cmp.Diff(want, shown); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAVariableThatSeveralStructsHaveIsToldOfOnce(t *testing.T) {
+	t.Parallel()
+	type service struct {
+		Other late
+		Inner inner
+	}
+	type all struct{ A, B service }
+	for _, wait := range []string{"long", "2m"} {
+		if _, err := Load[all](Vars{"RAGBUS_WAIT": wait, "RAGBUS_SLOTS": "x"}); err == nil || strings.Count(err.Error(), "\n") != 1 {
+			t.Errorf("%s: %v", wait, err)
 		}
 	}
 }
@@ -79,7 +137,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := fmt.Sprintf("%s %v %+v %#v %q %s", s, s, struct{ K Secret }{s}, s, s, j)
-	for _, line := range Describe[settings](Vars{"OTHER_KEY": "hush"}) {
+	for _, line := range Describe[settings](Vars{"OTHER_KEY": "hush"}, nil) {
 		out += line.Value
 	}
 	if strings.Contains(out, "hush") || s.LogValue().String() != redacted {
@@ -106,10 +164,10 @@ func TestDescribeShowsWhatCounts(t *testing.T) {
 		Names []string `env:"RAGBUS_NAMES"`
 		Key   Secret   `env:"OTHER_KEY"`
 	}
-	got := Describe[all](Vars{"RAGBUS_PAUSE": "long", "RAGBUS_NAMES": "a, b", "OTHER_KEY": "hush"})
+	got := Describe[all](Vars{"RAGBUS_PAUSE": "long", "RAGBUS_NAMES": "a, b", "OTHER_KEY": "hush"}, func(a *all) { a.Names = append(a.Names, "c") })
 	want := []Setting{
 		{"OTHER_KEY", redacted, "OTHER_KEY"},
-		{"RAGBUS_NAMES", "a,b", "RAGBUS_NAMES"},
+		{"RAGBUS_NAMES", "a,b,c", "RAGBUS_NAMES"},
 		{"RAGBUS_PAUSE", "long", "RAGBUS_PAUSE"},
 		{"RAGBUS_SLOTS", "4", "default"},
 	}
@@ -121,7 +179,7 @@ func TestDescribeShowsWhatCounts(t *testing.T) {
 func TestDescribeNamesTheSource(t *testing.T) {
 	t.Parallel()
 	want := Setting{Name: "RAGBUS_HTTP_ADDR", Value: "9", Source: "PORT"}
-	for _, s := range Describe[settings](Vars{"PORT": "9"}) {
+	for _, s := range Describe[settings](Vars{"PORT": "9"}, nil) {
 		if s.Name == want.Name && s != want {
 			t.Errorf("got %+v, want %+v", s, want)
 		}

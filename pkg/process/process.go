@@ -59,7 +59,7 @@ func (c Probes) Validate() error {
 // Validate implements config.Validator.
 func (c Config) Validate() error {
 	var problems []error
-	if strings.TrimSpace(c.Broker.URL) == "" {
+	if strings.TrimSpace(c.Broker.URL.Reveal()) == "" {
 		problems = append(problems, errors.New("RAGBUS_NATS_URL: missing; a service that runs alone needs a broker, e.g. nats://nats:4222"))
 	}
 	if !slices.Contains([]string{TopologyApply, TopologyVerify, TopologyTrust}, c.TopologyMode) {
@@ -200,7 +200,7 @@ func (p *Process) listenProbes(ctx context.Context, cfg Probes) (*lifecycle.Prob
 		Checks: p.checks, Metrics: p.Registry, Service: p.Name, Version: p.Version, Log: p.Log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("RAGBUS_PROBE_ADDR: %w", err)
+		return nil, backing.Unusable("RAGBUS_PROBE_ADDR", err)
 	}
 	p.probes = probes
 	return probes, nil

@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -123,7 +124,7 @@ func refused(err error) error {
 	case state == "42501":
 		return fault.Invalidf("database_refused", "the user may not connect to the database"+check).WithCause(err)
 	case isConnect(err) && state == "", state == "57P03":
-		return fault.Transientf("database_unreachable", "the database cannot be reached"+check+", and whether the server runs").WithCause(err)
+		return fault.Transientf("database_unreachable", "the database cannot be reached"+check+", and whether the server runs").WithCause(cmp.Or(errors.Unwrap(err), err))
 	}
 	return err
 }

@@ -28,11 +28,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/fault"
 )
 
@@ -167,8 +167,22 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		}
 		return &DB{engine: e, notices: notices}, nil
 	}
-	return nil, fault.Invalidf("invalid_database_url",
-		"the database URL %q is not known; use %s<path of a file> or postgres://user:password@host:port/database", redact(cfg.URL), sqliteScheme)
+	return nil, CheckURL(cfg.URL)
+}
+
+// CheckURL returns what is wrong with the form of a URL, as an Invalid fault
+// without the password. Nothing is opened.
+func CheckURL(raw string) error {
+	if path, ok := strings.CutPrefix(raw, sqliteScheme); ok && path != "" {
+		return nil
+	}
+	if isPostgres(raw) {
+		cfg := Config{URL: raw}.withDefaults()
+		_, err := parsePostgres(&cfg)
+		return err
+	}
+	return fault.Invalidf("invalid_database_url",
+		"the database URL %q is not known; use %s<path of a file> or postgres://user:password@host:port/database", config.URL(raw), sqliteScheme)
 }
 
 func (c Config) withDefaults() Config {
@@ -197,15 +211,6 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	return c
-}
-
-// redact keeps a password in a mistaken URL out of the error.
-func redact(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "(not a URL)"
-	}
-	return u.Redacted()
 }
 
 // Notices returns what the operator should know about the database as it was

@@ -4,6 +4,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 	oteltrace "go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/ragbus/ragbus/pkg/config"
 )
 
 // flushTimeout bounds the export of the last spans at the end of a process.
@@ -32,7 +35,7 @@ type Config struct {
 	// LogFormat is text or json; empty: text on a terminal, else json.
 	LogFormat string `env:"RAGBUS_LOG_FORMAT"`
 	// OTLPEndpoint turns tracing on.
-	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT"`
+	OTLPEndpoint config.URL `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
 
 // Validate implements config.Validator.
@@ -42,8 +45,11 @@ func (c Config) Validate() error {
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		problems = append(problems, fmt.Errorf("RAGBUS_LOG_LEVEL: %q is not debug, info, warn or error", c.LogLevel))
 	}
-	if c.LogFormat != "" && c.LogFormat != "text" && c.LogFormat != "json" {
+	if c.LogFormat != "" && c.LogFormat != formatText && c.LogFormat != formatJSON {
 		problems = append(problems, fmt.Errorf("RAGBUS_LOG_FORMAT: %q is not text or json", c.LogFormat))
+	}
+	if err := c.OTLPEndpoint.Check("http", "https"); err != nil {
+		problems = append(problems, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err))
 	}
 	return errors.Join(problems...)
 }
@@ -90,6 +96,20 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 	return nil
 }
 
+// The formats of logs.
+const (
+	formatText = "text"
+	formatJSON = "json"
+)
+
+// Format returns the format that counts; terminal says whether a person reads the log there.
+func (c Config) Format(terminal bool) string {
+	if c.LogFormat == "" && terminal {
+		return formatText
+	}
+	return cmp.Or(c.LogFormat, formatJSON)
+}
+
 // NewLogger returns a logger whose records carry the trace they belong to.
 func NewLogger(c Config, out io.Writer, terminal bool) *slog.Logger {
 	var level slog.Level
@@ -97,7 +117,7 @@ func NewLogger(c Config, out io.Writer, terminal bool) *slog.Logger {
 		level = slog.LevelInfo
 	}
 	opts := &slog.HandlerOptions{Level: level}
-	if c.LogFormat == "text" || c.LogFormat == "" && terminal {
+	if c.Format(terminal) == formatText {
 		return slog.New(traced{slog.NewTextHandler(out, opts)})
 	}
 	return slog.New(traced{slog.NewJSONHandler(out, opts)})

@@ -10,6 +10,8 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
+
+	"github.com/ragbus/ragbus/pkg/config"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -59,7 +61,7 @@ func TestSpansAreExportedAtTheEnd(t *testing.T) {
 	}))
 	defer server.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL)
-	tel, err := Setup(t.Context(), Config{LogLevel: "info", OTLPEndpoint: server.URL}, "tester", "1", io.Discard, false)
+	tel, err := Setup(t.Context(), Config{LogLevel: "info", OTLPEndpoint: config.URL(server.URL)}, "tester", "1", io.Discard, false)
 	if err != nil {
 		t.Fatal(err)
 	}

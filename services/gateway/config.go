@@ -63,7 +63,7 @@ type Config struct {
 	UploadTimeout time.Duration `env:"RAGBUS_UPLOAD_TIMEOUT" envDefault:"30m"`
 	// ShutdownDelay is how long the server goes on accepting after it became
 	// not ready, for load balancers to notice.
-	ShutdownDelay time.Duration `env:"RAGBUS_SHUTDOWN_DELAY" envDefault:"0s"`
+	ShutdownDelay time.Duration `env:"RAGBUS_SHUTDOWN_DELAY" envDefault:"0s" envZero:"at once"`
 	// ShutdownGrace is how long running requests may take after that.
 	ShutdownGrace time.Duration `env:"RAGBUS_SHUTDOWN_GRACE" envDefault:"15s"`
 }
@@ -85,7 +85,7 @@ func (c Config) Validate() error {
 	}
 	if n, err := strconv.Atoi(c.Port); c.Addr == "" && c.Port != "" && (err != nil || n < 0 || n > 65535) {
 		add("PORT: %q is not a port", c.Port)
-	} else if err := checkAddr(c.listenAddr(), c.Auth); err != nil {
+	} else if err := checkAddr(c.ListenAddr(), c.Auth); err != nil {
 		problems = append(problems, err)
 	}
 	for _, origin := range c.CORSOrigins {
@@ -172,8 +172,8 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
-// listenAddr returns what Addr and Port mean together.
-func (c Config) listenAddr() string {
+// ListenAddr returns what Addr and Port mean together.
+func (c Config) ListenAddr() string {
 	switch {
 	case c.Addr != "":
 		return c.Addr

@@ -14,7 +14,7 @@ func TestDefaultsValidateAndAreTheSameFromCode(t *testing.T) {
 	loaded, err := config.Load[Config](config.Vars{})
 	must(t, err)
 	made := Config{}.WithDefaults()
-	if loaded.ChatDeadline != time.Minute || loaded.MaxUploadBytes != 100<<20 || loaded.listenAddr() != DefaultAddr || made.MaxChats != loaded.MaxChats ||
+	if loaded.ChatDeadline != time.Minute || loaded.MaxUploadBytes != 100<<20 || loaded.ListenAddr() != DefaultAddr || made.MaxChats != loaded.MaxChats ||
 		made.ShutdownGrace != loaded.ShutdownGrace || made.Auth != access.AuthNone {
 		t.Fatalf("%+v\n%+v", loaded, made)
 	}
@@ -62,10 +62,10 @@ func TestAddresses(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := (Config{Port: "9000"}).listenAddr(); got != "127.0.0.1:9000" {
+	if got := (Config{Port: "9000"}).ListenAddr(); got != "127.0.0.1:9000" {
 		t.Error(got)
 	}
-	if got := (Config{Port: "9000", Addr: "localhost:1"}).listenAddr(); got != "localhost:1" {
+	if got := (Config{Port: "9000", Addr: "localhost:1"}).ListenAddr(); got != "localhost:1" {
 		t.Error(got)
 	}
 }

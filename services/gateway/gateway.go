@@ -201,7 +201,7 @@ func (s *Service) Listen(ctx context.Context) error {
 	if s.ln != nil {
 		return nil
 	}
-	addr := s.cfg.listenAddr()
+	addr := s.cfg.ListenAddr()
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {

@@ -23,7 +23,7 @@ type Config struct {
 	// AnswerTokens bounds an answer. Default 2,048.
 	AnswerTokens int `env:"RAGBUS_ANSWER_TOKENS"`
 	// Temperature is that of the model, 0 to 2. Default 0.1; set a negative one for the provider's own default.
-	Temperature float64 `env:"RAGBUS_ANSWER_TEMPERATURE"`
+	Temperature *float64 `env:"RAGBUS_ANSWER_TEMPERATURE"`
 	// Coalesce is how long a piece of text may wait for the next to share a
 	// frame, as long as few answers are under way. Default 20 ms.
 	Coalesce time.Duration
@@ -37,7 +37,7 @@ func (c Config) WithDefaults() Config {
 	set(&c.MaxAttempts, 3)
 	set(&c.Grace, 20*time.Second)
 	set(&c.AnswerTokens, 2048)
-	set(&c.Temperature, 0.1)
+	set(&c.Temperature, new(0.1))
 	set(&c.Coalesce, 20*time.Millisecond)
 	return c
 }
@@ -63,7 +63,7 @@ func (c Config) Validate() error {
 	check(c.MaxAttempts > 0, "RAGBUS_GENERATOR_ATTEMPTS: %d is less than 1", c.MaxAttempts)
 	check(c.Grace >= time.Second, "RAGBUS_GRACE: %s is less than 1s", c.Grace)
 	check(c.AnswerTokens >= 64, "RAGBUS_ANSWER_TOKENS: %d is less than 64", c.AnswerTokens)
-	check(c.Temperature <= 2, "RAGBUS_ANSWER_TEMPERATURE: %g is more than 2", c.Temperature)
+	check(*c.Temperature <= 2, "RAGBUS_ANSWER_TEMPERATURE: %g is more than 2", *c.Temperature)
 	check(c.Coalesce > 0 && c.Coalesce <= time.Second, "coalescing takes %s; use up to 1s", c.Coalesce)
 	return errors.Join(problems...)
 }

@@ -157,9 +157,12 @@ func TestConfigDefaultsAreValid(t *testing.T) {
 	if err := (Config{}).Validate(); err != nil {
 		t.Error(err)
 	}
-	bad := Config{Timeout: -1, MaxAttempts: -1, Grace: 1, AnswerTokens: 1, Temperature: 3, Coalesce: time.Hour}
+	bad := Config{Timeout: -1, MaxAttempts: -1, Grace: 1, AnswerTokens: 1, Temperature: new(3.0), Coalesce: time.Hour}
 	if err := bad.Validate(); err == nil {
 		t.Error("a bad configuration is valid")
+	}
+	if none := (Config{Temperature: new(0.0)}).WithDefaults(); *none.Temperature != 0 || none.Validate() != nil {
+		t.Errorf("a temperature of 0 is %g", *none.Temperature)
 	}
 }
 

@@ -80,8 +80,8 @@ func (s *Service) writeModel(ctx context.Context, d delivery, speaker *speaker) 
 	if err != nil {
 		return outcome{}, err
 	}
-	if s.cfg.Temperature >= 0 {
-		request.Temperature = &s.cfg.Temperature
+	if *s.cfg.Temperature >= 0 {
+		request.Temperature = s.cfg.Temperature
 	}
 	request.Rest = func() { speaker.rest(ctx) }
 	var (

@@ -82,7 +82,7 @@ func (c Config) Validate() error {
 	}
 	check(c.ExtractSlots > 0 && c.ExtractSlots <= 64, "RAGBUS_EXTRACT_SLOTS: %d is not between 1 and 64", c.ExtractSlots)
 	check(c.EmbedSlots > 0 && c.EmbedSlots <= 256, "RAGBUS_EMBED_SLOTS: %d is not between 1 and 256", c.EmbedSlots)
-	check(c.TenantWindow > 0 && c.TenantWindow <= admission.MaxWindow, "RAGBUS_INGEST_TENANT_WINDOW: %d is not between 1 and %d", c.TenantWindow, admission.MaxWindow)
+	check(c.TenantWindow > 0 && c.TenantWindow <= admission.MaxWindow, "RAGBUS_INGEST_TENANT_WINDOW: %d is outside 1 to %d", c.TenantWindow, admission.MaxWindow)
 	check(c.Lease >= time.Second, "RAGBUS_INGEST_LEASE: %s is less than a second", c.Lease)
 	check(c.SweepInterval >= 100*time.Millisecond, "RAGBUS_SWEEP_INTERVAL: %s is less than 100ms", c.SweepInterval)
 	check(c.ReconcileInterval >= time.Second, "RAGBUS_RECONCILE_INTERVAL: %s is less than a second", c.ReconcileInterval)

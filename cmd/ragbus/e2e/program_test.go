@@ -219,7 +219,7 @@ func TestAFirstStartThatFailedIsNoFirstStart(t *testing.T) {
 	other := serve(t, filepath.Join(t.TempDir(), "data"), nil)
 	addr := strings.TrimPrefix(other.url, "http://")
 	_, errs, code := run(t, t.TempDir(), []string{"serve", "--sample"}, "RAGBUS_DATA_DIR", data, "RAGBUS_HTTP_ADDR", addr)
-	if code != 1 || !strings.Contains(errs, "RAGBUS_HTTP_ADDR") || !strings.Contains(errs, addr) || !strings.Contains(errs, "in use") {
+	if code != 2 || !strings.Contains(errs, "RAGBUS_HTTP_ADDR") || !strings.Contains(errs, addr) || !strings.Contains(errs, "in use") {
 		t.Errorf("on a taken port: exit code %d, %s", code, errs)
 	}
 	p := serve(t, data, []string{"--sample"})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/stack"
 	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/config"
 )
 
 // consumersGone deletes, on the server, what the workers take their work
@@ -15,7 +16,7 @@ import (
 // meanwhile waits, and all goes on as soon as an operator applies the topology.
 func consumersGone(t *testing.T, r *replicas) {
 	t.Helper()
-	conn, err := broker.Connect(t.Context(), broker.Config{URL: r.natsURL(stack.AdminName)})
+	conn, err := broker.Connect(t.Context(), broker.Config{URL: config.URL(r.natsURL(stack.AdminName))})
 	must(t, err)
 	defer func() { must(t, conn.Close(context.WithoutCancel(t.Context()))) }()
 	workers := []string{broker.AccessIngestor, broker.AccessRetriever, broker.AccessGenerator}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ragbus/ragbus/cmd/ragbus/internal/stack"
 	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/sqldb/postgrestest"
 )
 
@@ -138,7 +139,7 @@ func (r *replicas) applyTopology(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("ragbus topology apply: exit code %d\n%s\n%s", code, out, errs)
 	}
-	conn, err := broker.Connect(t.Context(), broker.Config{URL: r.natsURL(stack.AdminName)})
+	conn, err := broker.Connect(t.Context(), broker.Config{URL: config.URL(r.natsURL(stack.AdminName))})
 	must(t, err)
 	defer func() { must(t, conn.Close(context.WithoutCancel(t.Context()))) }()
 	_, err = conn.JetStream().CreateOrUpdateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: stack.Bucket})

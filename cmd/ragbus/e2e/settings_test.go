@@ -73,7 +73,7 @@ func TestDataDirectoriesThatCannotBeUsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, errs, code := run(t, t.TempDir(), []string{"serve"}, "RAGBUS_DATA_DIR", c.dir, "RAGBUS_HTTP_ADDR", "127.0.0.1:0")
-			if code != 1 || !strings.Contains(errs, c.dir) || !strings.Contains(errs, c.want) || !strings.Contains(errs, "RAGBUS_DATA_DIR") {
+			if code != 2 || !strings.Contains(errs, c.dir) || !strings.Contains(errs, c.want) || !strings.Contains(errs, "RAGBUS_DATA_DIR") {
 				t.Errorf("exit code %d: %s", code, errs)
 			}
 			if strings.Count(strings.TrimSpace(errs), "\n") > 1 {

@@ -12,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/ragbus/ragbus/pkg/access"
+	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/corpus"
 )
 
@@ -25,7 +26,7 @@ type Config struct {
 	// Audience must be among the claim aud.
 	Audience string `env:"RAGBUS_JWT_AUDIENCE"`
 	// JWKSURL is where the issuer publishes its keys: https, or http on this machine.
-	JWKSURL string `env:"RAGBUS_JWT_JWKS_URL"`
+	JWKSURL config.URL `env:"RAGBUS_JWT_JWKS_URL"`
 	// Algorithms that a token may be signed with.
 	Algorithms []string `env:"RAGBUS_JWT_ALGORITHMS" envDefault:"RS256,ES256,EdDSA"`
 
@@ -43,10 +44,10 @@ type Config struct {
 	Scopes []string `env:"RAGBUS_JWT_SCOPES"`
 
 	// Leeway is by how much clocks may differ.
-	Leeway time.Duration `env:"RAGBUS_JWT_LEEWAY" envDefault:"30s"`
+	Leeway time.Duration `env:"RAGBUS_JWT_LEEWAY" envDefault:"30s" envZero:"clocks are the same"`
 	// RequestsPerMinute and TokensPerDay are the limits of every owner; 0 is none.
-	RequestsPerMinute int `env:"RAGBUS_JWT_REQUESTS_PER_MINUTE"`
-	TokensPerDay      int `env:"RAGBUS_JWT_TOKENS_PER_DAY"`
+	RequestsPerMinute int `env:"RAGBUS_JWT_REQUESTS_PER_MINUTE" envZero:"no limit"`
+	TokensPerDay      int `env:"RAGBUS_JWT_TOKENS_PER_DAY"      envZero:"no limit"`
 }
 
 // supported are the algorithms with a public key that this package verifies.
@@ -69,7 +70,7 @@ func (c Config) Check() error {
 			add("%s: missing; RAGBUS_AUTH=jwt needs it", name)
 		}
 	}
-	if err := checkURL(c.JWKSURL); err != nil {
+	if err := checkURL(c.JWKSURL.Reveal()); err != nil {
 		problems = append(problems, err)
 	}
 	if len(c.Algorithms) == 0 {
@@ -118,7 +119,7 @@ func checkURL(raw string) error {
 	ip := net.ParseIP(u.Hostname())
 	local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 	if u.Scheme != "https" && (u.Scheme != "http" || !local) {
-		return fmt.Errorf("RAGBUS_JWT_JWKS_URL: %q is not https: whoever is on the way could make keys of their own valid", u.Redacted())
+		return errors.New("RAGBUS_JWT_JWKS_URL: it is not https: whoever is on the way could make keys of their own valid")
 	}
 	return nil
 }

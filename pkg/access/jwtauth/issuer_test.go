@@ -19,6 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/ragbus/ragbus/pkg/access"
+	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/fault"
 	"github.com/ragbus/ragbus/pkg/leaktest"
 )
@@ -137,7 +138,7 @@ func (i *issuer) fetches() int {
 // settings are what an operator sets at least, with the defaults.
 func settings(url string) Config {
 	return Config{
-		Issuer: issuerName, Audience: audience, JWKSURL: url, Algorithms: []string{"RS256", "ES256", "EdDSA"},
+		Issuer: issuerName, Audience: audience, JWKSURL: config.URL(url), Algorithms: []string{"RS256", "ES256", "EdDSA"},
 		TenantClaim: "tenant", OwnerClaim: "sub", PrincipalsClaims: []string{"groups"}, ScopesClaim: "scope", Leeway: 30 * time.Second,
 	}
 }

@@ -59,7 +59,7 @@ func New(cfg Config, deps Deps) (*Authenticator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("RAGBUS_JWT_SCOPES: %w", err)
 	}
-	a := &Authenticator{cfg: cfg, always: always, keys: newKeys(cfg.JWKSURL, deps), known: newVerified(), now: deps.Now, log: deps.Log}
+	a := &Authenticator{cfg: cfg, always: always, keys: newKeys(cfg.JWKSURL.Reveal(), deps), known: newVerified(), now: deps.Now, log: deps.Log}
 	for _, name := range cfg.Algorithms {
 		a.algorithms = append(a.algorithms, jose.SignatureAlgorithm(name))
 	}

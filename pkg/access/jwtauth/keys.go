@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -58,7 +59,7 @@ type keys struct {
 	failure   error
 }
 
-func newKeys(url string, deps Deps) *keys {
+func newKeys(address string, deps Deps) *keys {
 	client := deps.Client
 	if client == nil {
 		client = &http.Client{Transport: &http.Transport{
@@ -70,7 +71,7 @@ func newKeys(url string, deps Deps) *keys {
 	own := *client
 	// Another address was not said to be trusted.
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &keys{url: url, client: &own, log: deps.Log, now: deps.Now}
+	return &keys{url: address, client: &own, log: deps.Log, now: deps.Now}
 }
 
 // run fetches the keys when they get old.
@@ -180,12 +181,12 @@ func (k *keys) fetch(ctx context.Context) error {
 func (k *keys) get(ctx context.Context) ([]jose.JSONWebKey, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.url, http.NoBody)
 	if err != nil {
-		return nil, fmt.Errorf("fetch the issuer's keys: %w", err)
+		return nil, fmt.Errorf("fetch the issuer's keys: %w", withoutURL(err))
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	resp, err := k.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("fetch the issuer's keys: %w", err)
+		return nil, fmt.Errorf("fetch the issuer's keys: %w", withoutURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
@@ -199,6 +200,14 @@ func (k *keys) get(ctx context.Context) ([]jose.JSONWebKey, error) {
 		return nil, fmt.Errorf("fetch the issuer's keys: more than %d bytes", maxBody)
 	}
 	return parseSet(body)
+}
+
+// withoutURL returns what went wrong with a request without its address, whose query may be a secret.
+func withoutURL(err error) error {
+	if asked, ok := errors.AsType[*url.Error](err); ok {
+		return asked.Err
+	}
+	return err
 }
 
 // parseSet returns the keys of a set that verify signatures. What it does not

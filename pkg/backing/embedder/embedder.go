@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ragbus/ragbus/pkg/backing"
+	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/embed/coalesced"
 	"github.com/ragbus/ragbus/pkg/embed/cohereembed"
@@ -34,14 +36,31 @@ type Config struct {
 	// Model is the model's name; empty: the provider's current default.
 	Model string `env:"RAGBUS_EMBEDDER_MODEL"`
 	// Dimensions of the vectors; 0: the model's default.
-	Dimensions int `env:"RAGBUS_EMBEDDER_DIMENSIONS"`
+	Dimensions int `env:"RAGBUS_EMBEDDER_DIMENSIONS" envZero:"the model's default"`
 	// BaseURL is the API's address when it is not that of the model that writes.
-	BaseURL string `env:"RAGBUS_EMBEDDER_BASE_URL"`
+	BaseURL config.URL `env:"RAGBUS_EMBEDDER_BASE_URL"`
 	// The provider's limits for the key, shared by all replicas; 0 is none.
-	RequestsPerMinute int `env:"RAGBUS_EMBEDDER_RPM"`
-	TokensPerMinute   int `env:"RAGBUS_EMBEDDER_TPM"`
+	RequestsPerMinute int `env:"RAGBUS_EMBEDDER_RPM" envZero:"no limit"`
+	TokensPerMinute   int `env:"RAGBUS_EMBEDDER_TPM" envZero:"no limit"`
 	// Concurrency is how many requests of one process are under way at most.
 	Concurrency int `env:"RAGBUS_EMBEDDER_CONCURRENCY" envDefault:"8"`
+}
+
+// Effective returns c with what counts where it says nothing. The built-in
+// model has neither a name nor dimensions to choose.
+func (c Config) Effective(k backing.Keys) Config {
+	switch c.Embedder {
+	case Gemini:
+		made := c.gemini(k).WithDefaults()
+		c.Model, c.Dimensions = made.Model, made.Dimensions
+	case OpenAI:
+		made := c.openai(k).WithDefaults()
+		c.Model, c.Dimensions = made.Model, made.Dimensions
+	case Cohere:
+		made := c.cohere(k).WithDefaults()
+		c.Model, c.Dimensions = made.Model, made.Dimensions
+	}
+	return c
 }
 
 // Check returns what keeps these settings from working, by variable.
@@ -77,7 +96,7 @@ func (c Config) Check(k backing.Keys) error {
 		return fmt.Errorf("RAGBUS_EMBEDDER: %q is not known; use %s, %s, %s or %s", c.Embedder, Builtin, Gemini, OpenAI, Cohere)
 	}
 	if err != nil {
-		return fmt.Errorf("RAGBUS_EMBEDDER=%s: %w", c.Embedder, err)
+		return fmt.Errorf("RAGBUS_EMBEDDER=%s: %s", c.Embedder, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return nil
 }
@@ -134,13 +153,13 @@ func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys) (e emb
 }
 
 func (c Config) gemini(k backing.Keys) genaiembed.Config {
-	return genaiembed.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.GeminiBaseURL), Concurrency: c.Concurrency}
+	return genaiembed.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.GeminiBaseURL).Reveal(), Concurrency: c.Concurrency}
 }
 
 func (c Config) openai(k backing.Keys) openaiembed.Config {
-	return openaiembed.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.OpenAIBaseURL), Concurrency: c.Concurrency}
+	return openaiembed.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.OpenAIBaseURL).Reveal(), Concurrency: c.Concurrency}
 }
 
 func (c Config) cohere(k backing.Keys) cohereembed.Config {
-	return cohereembed.Config{APIKey: k.Cohere.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.CohereBaseURL), Concurrency: c.Concurrency}
+	return cohereembed.Config{APIKey: k.Cohere.Reveal(), Model: c.Model, Dimensions: c.Dimensions, BaseURL: cmp.Or(c.BaseURL, k.CohereBaseURL).Reveal(), Concurrency: c.Concurrency}
 }

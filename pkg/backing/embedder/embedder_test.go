@@ -40,7 +40,7 @@ func TestWhoMakesVectors(t *testing.T) {
 		"somebody unknown":          {config.Vars{"RAGBUS_EMBEDDER": "oracle"}, "", "RAGBUS_EMBEDDER"},
 		"a choice of the built-in":  {config.Vars{"RAGBUS_EMBEDDER_DIMENSIONS": "3"}, "", "RAGBUS_EMBEDDER_DIMENSIONS"},
 		"a model nobody knows":      {config.Vars{"RAGBUS_EMBEDDER": "openai", "OPENAI_API_KEY": "k", "RAGBUS_EMBEDDER_MODEL": "mine"}, "", "RAGBUS_EMBEDDER=openai"},
-		"no requests at a time":     {config.Vars{"RAGBUS_EMBEDDER_CONCURRENCY": "0"}, "", "RAGBUS_EMBEDDER_RPM"},
+		"no requests at a time":     {config.Vars{"RAGBUS_EMBEDDER_CONCURRENCY": "-1"}, "", "RAGBUS_EMBEDDER_RPM"},
 		"dimensions that are words": {config.Vars{"RAGBUS_EMBEDDER_DIMENSIONS": "many"}, "", "RAGBUS_EMBEDDER_DIMENSIONS"},
 	} {
 		t.Run(name, func(t *testing.T) {

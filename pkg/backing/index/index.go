@@ -16,7 +16,7 @@ import (
 // Config names the vector store.
 type Config struct {
 	// URL is qdrant://host:6334, or qdrants:// for an encrypted connection.
-	URL string `env:"RAGBUS_VECTOR_URL"`
+	URL config.URL `env:"RAGBUS_VECTOR_URL"`
 	// Key is Qdrant's API key, when it wants one.
 	Key config.Secret `env:"RAGBUS_QDRANT_API_KEY"`
 }
@@ -29,10 +29,18 @@ func (c Config) Missing() error {
 	return nil
 }
 
+// Validate implements config.Validator.
+func (c Config) Validate() error {
+	if c.URL == "" {
+		return nil
+	}
+	return qdrantvector.CheckURL(c.URL.Reveal())
+}
+
 // Open opens the store of one embedding profile that is named.
 func Open(ctx context.Context, h backing.Host, c Config, profile embed.Profile) (*qdrantvector.Store, error) {
 	s, err := qdrantvector.Open(ctx, qdrantvector.Config{
-		URL: c.URL, APIKey: c.Key.Reveal(), Dimensions: profile.Dimensions, ProfileKey: profile.Key(), Logger: h.Log,
+		URL: c.URL.Reveal(), APIKey: c.Key.Reveal(), Dimensions: profile.Dimensions, ProfileKey: profile.Key(), Logger: h.Log,
 	})
 	if err != nil {
 		return nil, backing.Unusable("RAGBUS_VECTOR_URL", fmt.Errorf("open the vector store: %w", err))

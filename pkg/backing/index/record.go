@@ -175,7 +175,7 @@ var _ qdrantvector.Source = Record{}
 func Reindex(ctx context.Context, c Config, r Record) (qdrantvector.Report, error) {
 	profile := r.Embedder.Profile()
 	report, err := qdrantvector.Reindex(ctx, qdrantvector.Config{
-		URL: c.URL, APIKey: c.Key.Reveal(), Dimensions: profile.Dimensions, ProfileKey: profile.Key(), Logger: r.Log,
+		URL: c.URL.Reveal(), APIKey: c.Key.Reveal(), Dimensions: profile.Dimensions, ProfileKey: profile.Key(), Logger: r.Log,
 	}, r)
 	if err != nil {
 		return report, fmt.Errorf("rebuild the index: %w", err)

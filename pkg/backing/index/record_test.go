@@ -13,6 +13,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/backing/index"
 	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/catalog/sqlcatalog"
+	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/embed/scriptembed"
@@ -155,7 +156,7 @@ func TestALostIndexIsRebuiltFromTheRecordWithoutEmbedding(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	cfg := index.Config{URL: "qdrant://" + qdranttest.Start(t, qdranttest.Options{})}
+	cfg := index.Config{URL: config.URL("qdrant://" + qdranttest.Start(t, qdranttest.Options{}))}
 	for round := range 2 {
 		report, err := index.Reindex(t.Context(), cfg, l.record())
 		if err != nil {
@@ -197,7 +198,7 @@ func TestATitleThatWasChangedIsEmbeddedWithItsTexts(t *testing.T) {
 	if _, err := l.documents.Patch(t.Context(), system, "ships", catalog.Patch{Title: &title}); err != nil {
 		t.Fatal(err)
 	}
-	report, err := index.Reindex(t.Context(), index.Config{URL: "qdrant://" + qdranttest.Start(t, qdranttest.Options{})}, l.record())
+	report, err := index.Reindex(t.Context(), index.Config{URL: config.URL("qdrant://" + qdranttest.Start(t, qdranttest.Options{}))}, l.record())
 	if err != nil || report.Points != 3 || l.embedder.texts != 3 {
 		t.Errorf("%+v, %d texts embedded, %v", report, l.embedder.texts, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ragbus/ragbus/pkg/backing"
 	"github.com/ragbus/ragbus/pkg/config"
@@ -34,14 +35,14 @@ type Config struct {
 	Model string `env:"RAGBUS_LLM_MODEL"`
 	// ContextTokens is how much the model reads and writes at most; 0: what is
 	// known of it, and 8,192 for a model that is not known.
-	ContextTokens int `env:"RAGBUS_LLM_CONTEXT_TOKENS"`
+	ContextTokens int `env:"RAGBUS_LLM_CONTEXT_TOKENS" envZero:"what is known of the model"`
 	// Fallback are the writers asked, in order, when the one before fails
 	// before it has said anything, each with its provider's default model;
 	// extractive can only be the last.
 	Fallback []string `env:"RAGBUS_LLM_FALLBACK"`
 	// The provider's limits for the key, shared by all replicas; 0 is none.
-	RequestsPerMinute int `env:"RAGBUS_LLM_RPM"`
-	TokensPerMinute   int `env:"RAGBUS_LLM_TPM"`
+	RequestsPerMinute int `env:"RAGBUS_LLM_RPM" envZero:"no limit"`
+	TokensPerMinute   int `env:"RAGBUS_LLM_TPM" envZero:"no limit"`
 	// Concurrency is how many calls of one process are under way at most.
 	Concurrency int `env:"RAGBUS_LLM_CONCURRENCY" envDefault:"256"`
 }
@@ -71,6 +72,23 @@ func (c Config) Choice(k backing.Keys) string {
 		return set[0]
 	}
 	return Extractive
+}
+
+// Effective returns c with what counts where it says nothing.
+func (c Config) Effective(k backing.Keys) Config {
+	c.LLM = c.Choice(k)
+	switch c.LLM {
+	case Gemini:
+		made := c.gemini(k).WithDefaults()
+		c.Model, c.ContextTokens = made.Model, made.ContextTokens
+	case OpenAI:
+		made := c.openai(k).WithDefaults()
+		c.Model, c.ContextTokens = made.Model, made.ContextTokens
+	case Anthropic:
+		made := c.anthropic(k).WithDefaults()
+		c.Model, c.ContextTokens = made.Model, made.ContextTokens
+	}
+	return c
 }
 
 // Check returns what keeps these settings from working, by variable.
@@ -124,7 +142,7 @@ func (c Config) check(k backing.Keys) error {
 		return fmt.Errorf("RAGBUS_LLM: %q is not known; use %s, %s, %s or %s", c.LLM, Extractive, Gemini, OpenAI, Anthropic)
 	}
 	if err != nil {
-		return fmt.Errorf("RAGBUS_LLM=%s: %w", choice, err)
+		return fmt.Errorf("RAGBUS_LLM=%s: %s", choice, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return nil
 }
@@ -212,13 +230,13 @@ func (c Config) open(ctx context.Context, h backing.Host, k backing.Keys, part s
 }
 
 func (c Config) gemini(k backing.Keys) genaillm.Config {
-	return genaillm.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, BaseURL: k.GeminiBaseURL, ContextTokens: c.ContextTokens}
+	return genaillm.Config{APIKey: k.Gemini.Reveal(), Model: c.Model, BaseURL: k.GeminiBaseURL.Reveal(), ContextTokens: c.ContextTokens}
 }
 
 func (c Config) openai(k backing.Keys) openaillm.Config {
-	return openaillm.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, BaseURL: k.OpenAIBaseURL, ContextTokens: c.ContextTokens}
+	return openaillm.Config{APIKey: k.OpenAI.Reveal(), Model: c.Model, BaseURL: k.OpenAIBaseURL.Reveal(), ContextTokens: c.ContextTokens}
 }
 
 func (c Config) anthropic(k backing.Keys) anthropicllm.Config {
-	return anthropicllm.Config{APIKey: k.Anthropic.Reveal(), Model: c.Model, BaseURL: k.AnthropicBaseURL, ContextTokens: c.ContextTokens}
+	return anthropicllm.Config{APIKey: k.Anthropic.Reveal(), Model: c.Model, BaseURL: k.AnthropicBaseURL.Reveal(), ContextTokens: c.ContextTokens}
 }

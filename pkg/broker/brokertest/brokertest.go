@@ -15,6 +15,7 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/broker/natsserver"
+	"github.com/ragbus/ragbus/pkg/config"
 )
 
 // Broker is a running server, a connection to it and its topology. The test's cleanup ends it.
@@ -77,7 +78,7 @@ func (b *Broker) Connect() *broker.Conn {
 	b.t.Helper()
 	cfg := broker.Config{Name: b.t.Name()}
 	if url := b.URL(); url != "" {
-		cfg.URL = url
+		cfg.URL = config.URL(url)
 	} else {
 		cfg.InProcess = b
 	}

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -25,7 +27,8 @@ type Config struct {
 	// the server runs; JetStream's files are in its folder "nats".
 	Dir string
 	// Listen is a TCP address ("127.0.0.1:4222") for pipelines that publish
-	// directly; port 0 takes a free one. Empty: no port is opened.
+	// directly; port 0 takes a free one. Empty: no port is opened. It is one
+	// that only this machine reaches: the server asks nobody who they are.
 	Listen string
 	// MaxMemory bounds the bytes of memory streams; 0 means 512 MiB.
 	MaxMemory int64
@@ -60,8 +63,12 @@ func (c Config) Validate() error {
 		problems = append(problems, errors.New("the limits of memory and store must not be negative"))
 	}
 	if c.Listen != "" {
-		if _, _, err := splitAddress(c.Listen); err != nil {
+		if host, _, err := splitAddress(c.Listen); err != nil {
 			problems = append(problems, err)
+		} else if !isLoopback(host) {
+			problems = append(problems, fmt.Errorf("listen address %q can be reached by other machines, and the embedded broker asks nobody who they are: "+
+				"whoever reaches it publishes, reads and deletes everything; listen on a loopback address such as 127.0.0.1:4222, or run a nats-server "+
+				"with users and name it in RAGBUS_NATS_URL (deploy/compose/nats.conf has the users)", c.Listen))
 		}
 	}
 	return errors.Join(problems...)
@@ -188,6 +195,12 @@ func splitAddress(address string) (host string, port int, err error) {
 		port = server.RANDOM_PORT
 	}
 	return host, port, nil
+}
+
+// isLoopback reports whether only this machine reaches host.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
 }
 
 // probe reports a taken address before the server starts, which would only

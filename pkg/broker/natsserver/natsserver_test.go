@@ -67,7 +67,7 @@ func TestADirectoryThatCannotBeUsedIsNamed(t *testing.T) {
 	}
 }
 
-func TestATakenPortIsAnErrorAndLeavesTheDirectoryFree(t *testing.T) {
+func TestAnAddressThatCannotBeListenedOnIsAnErrorAndLeavesTheDirectoryFree(t *testing.T) {
 	t.Parallel()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -82,6 +82,12 @@ func TestATakenPortIsAnErrorAndLeavesTheDirectoryFree(t *testing.T) {
 	for _, address := range []string{"localhost", "127.0.0.1:port", "127.0.0.1:70000"} {
 		if _, err := natsserver.Start(natsserver.Config{Dir: dir, Listen: address}); err == nil {
 			t.Errorf("%s was accepted", address)
+		}
+	}
+	for _, address := range []string{"0.0.0.0:0", ":4222", "[::]:0", "192.0.2.1:4222", "host.example.com:4222"} {
+		_, err := natsserver.Start(natsserver.Config{Dir: dir, Listen: address})
+		if err == nil || !strings.Contains(err.Error(), "can be reached by other machines") || !strings.Contains(err.Error(), "RAGBUS_NATS_URL") {
+			t.Errorf("%s: %v", address, err)
 		}
 	}
 	s, err := natsserver.Start(natsserver.Config{Dir: dir})

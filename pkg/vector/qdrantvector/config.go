@@ -121,6 +121,12 @@ type endpoint struct {
 // prefixPattern is what a collection's name may begin with.
 const prefixPattern = `^[A-Za-z0-9_-]{1,64}$`
 
+// CheckURL returns what is wrong with the form of [Config.URL], by its variable.
+func CheckURL(s string) error {
+	_, err := parseURL(s)
+	return err
+}
+
 // parseURL never repeats what it was given, for there may be a password in it.
 func parseURL(s string) (endpoint, error) {
 	const form = "RAGBUS_VECTOR_URL: use qdrant://host:6334, or qdrants:// for an encrypted connection"

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -66,6 +67,8 @@ type Program struct {
 
 // Run executes one command line and returns the exit code.
 func Run(ctx context.Context, std IO, args []string, p Program) int {
+	out := &output{to: std.Out}
+	std.Out = out
 	a := &app{io: std}
 	root := &cobra.Command{
 		Use:   "ragbus",
@@ -90,29 +93,72 @@ A server with RAGBUS_AUTH=keys or jwt is sent the credential in RAGBUS_API_KEY.`
 	root.AddCommand(a.serveCommand(p.Serve), a.ingestCommand(), a.askCommand(), a.searchCommand(), a.documentsCommand(), a.deadCommand(),
 		a.statusCommand(), a.topologyCommand(p.Operator), a.migrateCommand(p.Operator), a.reindexCommand(p.Operator), a.verifyCommand(p.Operator), a.keysCommand(p.Operator), a.configCommand(p.Settings),
 		a.versionCommand(p.Version))
-	err := root.ExecuteContext(ctx)
+	root.SetHelpCommand(helpCommand())
+	return exit(root.ExecuteContext(ctx), out, std.Err)
+}
+
+// exit says what went wrong and returns the exit code.
+func exit(err error, out *output, errs io.Writer) int {
+	unprinted := out.finish()
+	if unprinted != nil && (err == nil || errors.Is(err, errFailed)) {
+		err = fmt.Errorf("print: %w", unprinted)
+	}
 	switch {
 	case err == nil:
 		return ExitOK
 	case errors.Is(err, errFailed):
 		return ExitError
 	}
-	fmt.Fprintln(std.Err, "ragbus:", plain(err.Error()))
-	var usage UsageError
-	if errors.As(err, &usage) || isUsage(err) || process.NeedsOperator(err) {
+	fmt.Fprintln(errs, "ragbus:", plain(err.Error()))
+	if isUsage(err) || process.NeedsOperator(err) {
 		return ExitUsage
 	}
 	return ExitError
 }
 
-// isUsage recognises cobra's own complaints, which have no type.
+// isUsage reports whether the caller has to write something else: what a
+// command or the server refused, or cobra, whose complaints have no type.
 func isUsage(err error) bool {
+	if _, ok := errors.AsType[UsageError](err); ok {
+		return true
+	}
+	if p, ok := errors.AsType[*client.Problem](err); ok {
+		return p.Status == http.StatusBadRequest
+	}
 	for _, start := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires at least"} {
 		if len(err.Error()) >= len(start) && err.Error()[:len(start)] == start {
 			return true
 		}
 	}
 	return false
+}
+
+// helpCommand replaces cobra's, which takes a misspelt command for success.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about a command", Example: "  ragbus help ask",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return UsageError{err}
+			}
+			if len(rest) > 0 {
+				return UsageError{fmt.Errorf("unknown command %q for %q", rest[0], about.CommandPath())}
+			}
+			return about.Help() //nolint:wrapcheck // what could not be printed is reported at the end
+		},
+	}
+}
+
+// onlyWith makes a command that has others below it runnable, so that a
+// misspelt one is an error and not help.
+func onlyWith(names string) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return UsageError{fmt.Errorf("unknown command %q for %q; it has %s", args[0], cmd.CommandPath(), names)}
+		}
+		return cmd.Help() //nolint:wrapcheck // what could not be printed is reported at the end
+	}
 }
 
 // call runs do with a client of the chosen server.

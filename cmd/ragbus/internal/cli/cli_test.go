@@ -50,6 +50,8 @@ func TestExitCodes(t *testing.T) {
 		{"version --json", ExitOK, "{\n  \"version\": \"v1\"\n}\n", ""},
 		{"config", ExitOK, "RAGBUS_A                         1\nRAGBUS_B                         (not set)\nRAGBUS_C                         3 from C\n", ""},
 		{"serve", ExitError, "", "ragbus: the port is taken\n"},
+		{"help nope", ExitUsage, "", "ragbus: unknown command \"nope\" for \"ragbus\"\n"},
+		{"help keys nope", ExitUsage, "", "ragbus: unknown command \"nope\" for \"ragbus keys\"\n"},
 		{"version now", ExitUsage, "", "ragbus: unknown command \"now\" for \"ragbus version\"\n"},
 		{"status --server nowhere", ExitUsage, "", "ragbus: \"nowhere\" is not the address of a server; use http://host:port\n"},
 	} {

@@ -25,13 +25,7 @@ func (a *app) deadCommand() *cobra.Command {
 		Long: `Work that could not be done becomes a dead letter, with its story: what it was, who gave up, when and why.
 Mend the cause, then redrive it.`,
 		Example: "  ragbus dead ls --since 24h\n  ragbus dead redrive --stage ingestor-embed --class transient",
-		// Runnable, so that a misspelt command below it is an error and not help.
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return UsageError{fmt.Errorf("unknown command %q for %q; it has ls, show, redrive and rm", args[0], cmd.CommandPath())}
-			}
-			return cmd.Help()
-		},
+		RunE:    onlyWith("ls, show, redrive and rm"),
 	}
 	c.AddCommand(a.deadList(), a.deadShow(), a.deadRedrive(), a.deadRemove())
 	return c

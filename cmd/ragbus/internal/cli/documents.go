@@ -16,13 +16,7 @@ import (
 func (a *app) documentsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "documents", Short: "List, show, remove and retry documents", Example: "  ragbus documents ls --status failed",
-		// Runnable, so that a misspelt command below it is an error and not help.
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return UsageError{fmt.Errorf("unknown command %q for %q; it has ls, show, rm and retry", args[0], cmd.CommandPath())}
-			}
-			return cmd.Help()
-		},
+		RunE: onlyWith("ls, show, rm and retry"),
 	}
 	c.AddCommand(a.documentsList(),
 		a.documentCommand("show ID", "Show a document", http.MethodGet, ""),

@@ -34,12 +34,7 @@ principals, and what the caller may do. These commands work on the database itse
 (RAGBUS_DATABASE_URL, or RAGBUS_DATA_DIR of ` + "`ragbus serve`" + `), which may run meanwhile. A server knows a new key at once,
 and a revoked one no more within five seconds.`,
 		Example: "  ragbus keys create --name laptop --scopes chat,documents:write\n  RAGBUS_API_KEY=rb_… ragbus ask \"how long does probation last?\"",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return UsageError{fmt.Errorf("unknown command %q for %q; it has create, ls and revoke", args[0], cmd.CommandPath())}
-			}
-			return cmd.Help()
-		},
+		RunE:    onlyWith("create, ls and revoke"),
 	}
 	c.AddCommand(a.keysCreate(o), a.keysList(o), a.keysRevoke(o))
 	return c
@@ -72,7 +67,7 @@ open to everyone in its tenant.`,
 			if err != nil {
 				return UsageError{err}
 			}
-			err = o.Keys(cmd.Context(), func(ctx context.Context, keys access.Keys) error { return keys.Create(ctx, key, digest) })
+			err = o.Keys(cmd.Context(), true, func(ctx context.Context, keys access.Keys) error { return keys.Create(ctx, key, digest) })
 			if err != nil {
 				return err
 			}
@@ -126,7 +121,7 @@ func (a *app) keysList(o Operator) *cobra.Command {
 		Use: "ls", Short: "List keys, never their secrets", Example: "  ragbus keys ls --tenant acme", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := []access.Key{}
-			err := o.Keys(cmd.Context(), func(ctx context.Context, keys access.Keys) error {
+			err := o.Keys(cmd.Context(), false, func(ctx context.Context, keys access.Keys) error {
 				for after := ""; ; {
 					page, err := keys.List(ctx, tenant, after, keyPage)
 					if err != nil || len(page) == 0 {
@@ -188,7 +183,7 @@ func (a *app) keysRevoke(o Operator) *cobra.Command {
 				return UsageError{errors.New("this is not the id of a key; `ragbus keys ls` shows them")}
 			}
 			var k access.Key
-			err := o.Keys(cmd.Context(), func(ctx context.Context, keys access.Keys) (err error) {
+			err := o.Keys(cmd.Context(), false, func(ctx context.Context, keys access.Keys) (err error) {
 				k, err = keys.Revoke(ctx, tenant, id)
 				return err
 			})

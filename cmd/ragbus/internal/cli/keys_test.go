@@ -15,7 +15,7 @@ import (
 )
 
 // Keys has one key of acme, which is expired.
-func (operator) Keys(ctx context.Context, do func(context.Context, access.Keys) error) error {
+func (operator) Keys(ctx context.Context, _ bool, do func(context.Context, access.Keys) error) error {
 	return do(ctx, &keysInMemory{list: []access.Key{{
 		ID: "abc", Name: "old", Tenant: "acme", Owner: "user:ann", Scopes: access.NewScopes(access.Admin), ExpiresAt: time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC),
 	}}})

@@ -22,8 +22,8 @@ type Operator interface {
 	Reindex(ctx context.Context) (documents, points int, err error)
 	// Verify compares the record with the stores and the queue, and mends what differs when asked to.
 	Verify(ctx context.Context, repair bool) (reconcile.Report, error)
-	// Keys calls do with the record of API keys.
-	Keys(ctx context.Context, do func(context.Context, access.Keys) error) error
+	// Keys calls do with the record of API keys, which is made when it is not there and create is set.
+	Keys(ctx context.Context, create bool, do func(context.Context, access.Keys) error) error
 }
 
 func (a *app) topologyCommand(o Operator) *cobra.Command {
@@ -32,6 +32,7 @@ func (a *app) topologyCommand(o Operator) *cobra.Command {
 		Long: `Services make the streams and consumers that they need, unless RAGBUS_TOPOLOGY_MODE=verify, for brokers on which they
 have no permission to. Then these commands do, with RAGBUS_NATS_URL and RAGBUS_NATS_CREDS of somebody who has it.`,
 		Example: "  RAGBUS_NATS_URL=nats://nats:4222 ragbus topology verify",
+		RunE:    onlyWith("apply, verify and print"),
 	}
 	c.AddCommand(
 		&cobra.Command{

@@ -57,6 +57,8 @@ func TestAnOperatorsWork(t *testing.T) {
 		{"verify", "3 of 5 points", "", ExitError},
 		{"verify --json", `"kind": "points_missing"`, "", ExitError},
 		{"verify --repair", "indexed again from its stored texts", "", ExitOK},
+		{"topology", "Available Commands", "", ExitOK},
+		{"topology foo", "", `unknown command "foo" for "ragbus topology"; it has apply, verify and print`, ExitUsage},
 		{"verify everything", "", "unknown command", ExitUsage},
 		{"reindex now", "", "unknown command", ExitUsage},
 	} {

@@ -109,7 +109,7 @@ func caller(t *testing.T, s *Server, bearer string) *client.Client {
 func key(t *testing.T, set config.Vars, k access.Key) (bearer string) {
 	t.Helper()
 	k.Name, k.Scopes = "test", access.NewScopes(access.Chat, access.DocumentsWrite)
-	err := operator(set).Keys(t.Context(), func(ctx context.Context, keys access.Keys) error {
+	err := operator(set).Keys(t.Context(), true, func(ctx context.Context, keys access.Keys) error {
 		k, digest, made, err := access.Issue(k, time.Now())
 		bearer = made
 		return errors.Join(err, keys.Create(ctx, k, digest))

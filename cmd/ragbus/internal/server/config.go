@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/backing/index"
 	"github.com/ragbus/ragbus/pkg/backing/writer"
 	"github.com/ragbus/ragbus/pkg/broker"
+	"github.com/ragbus/ragbus/pkg/broker/natsserver"
 	"github.com/ragbus/ragbus/pkg/config"
 	"github.com/ragbus/ragbus/pkg/telemetry"
 	"github.com/ragbus/ragbus/services/gateway"
@@ -78,15 +80,66 @@ func (c Config) Validate() error {
 	if err := c.Callers.Check(c.Gateway.Auth, c.Broker.URL != ""); err != nil {
 		problems = append(problems, err)
 	}
-	if c.Broker.URL != "" && c.NATSListen != "" {
+	switch {
+	case c.NATSListen == "":
+	case c.Broker.URL != "":
 		problems = append(problems, errors.New("RAGBUS_NATS_LISTEN: there is no embedded broker to open when RAGBUS_NATS_URL is set"))
+	default:
+		if err := (natsserver.Config{Listen: c.NATSListen}).Validate(); err != nil {
+			problems = append(problems, fmt.Errorf("RAGBUS_NATS_LISTEN: %w", err))
+		}
 	}
 	return errors.Join(problems...)
 }
 
+// serveConfig is what `ragbus serve` asks of its settings beyond what the
+// operator's commands do.
+type serveConfig struct {
+	Config Config
+}
+
+// Validate implements config.Validator.
+func (s serveConfig) Validate() error {
+	var problems []error
+	if cloud(s.Config.Blobs.URL.Reveal()) {
+		problems = append(problems, errors.New("RAGBUS_BLOB_URL: `ragbus serve` has no client for the object stores of clouds, the services' programs have; use file:///directory or nats://bucket"))
+	}
+	if s.Config.Broker.URL == "" && s.Config.Broker.Creds != "" {
+		problems = append(problems, errors.New("RAGBUS_NATS_CREDS: the embedded broker asks for none; leave it out, or name a server in RAGBUS_NATS_URL"))
+	}
+	if s.Config.Broker.URL == "" && s.Config.Topology.Replicas > 1 {
+		problems = append(problems, errors.New("RAGBUS_STREAM_REPLICAS: the embedded broker is one server; leave it out, or name a cluster in RAGBUS_NATS_URL"))
+	}
+	return errors.Join(problems...)
+}
+
+// toolConfig is what the operator's commands read: they are given the settings
+// of the server, or those of any service that runs alone.
+type toolConfig struct {
+	Config Config
+	Alone  alone
+}
+
+// alone is what only services that run alone have.
+type alone struct {
+	TopologyMode string `env:"RAGBUS_TOPOLOGY_MODE,TOPOLOGY_MODE" envDefault:"apply"`
+	ProbeAddr    string `env:"RAGBUS_PROBE_ADDR"`
+}
+
 // Settings returns the effective settings for people, with the problems that
-// keep a server from starting on them.
-func Settings(vars config.Vars) ([]config.Setting, error) {
-	_, err := config.Load[Config](vars)
-	return config.Describe[Config](vars), err
+// keep a server, or a service alone, from starting on them. Terminal says
+// whether a person would read the log.
+func Settings(vars config.Vars, terminal bool) ([]config.Setting, error) {
+	_, err := config.Load[toolConfig](vars)
+	return config.Describe(vars, func(o *toolConfig) { o.Config = o.Config.effective(terminal) }), err
+}
+
+// effective fills in what other settings, or where the process runs, decide.
+func (c Config) effective(terminal bool) Config {
+	c = c.withDefaults()
+	c.Gateway.Addr = c.Gateway.ListenAddr()
+	c.Writer = c.Writer.Effective(c.Keys)
+	c.Vectors = c.Vectors.Effective(c.Keys)
+	c.Telemetry.LogFormat = c.Telemetry.Format(terminal)
+	return c
 }

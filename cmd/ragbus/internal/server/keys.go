@@ -13,16 +13,19 @@ import (
 	"github.com/ragbus/ragbus/pkg/sqldb"
 )
 
-// databaseFile is the SQLite file in the data directory.
-const databaseFile = "ragbus.db"
-
-// Keys calls do with the record of API keys. It works beside a server that
+// Keys calls do with the record of API keys, which is made when it is not
+// there and that is wanted; the log says so. It works beside a server that
 // runs, also on its SQLite file: what a server remembers of documents and
 // conversations depends on nobody else writing these, but it reads keys anew
 // every few seconds.
-func (o Operator) Keys(ctx context.Context, do func(context.Context, access.Keys) error) (err error) {
+func (o Operator) Keys(ctx context.Context, create bool, do func(context.Context, access.Keys) error) (err error) {
 	cfg, log, err := o.settings()
 	if err != nil {
+		return err
+	}
+	if create {
+		announce(ctx, cfg, log)
+	} else if err := recorded(cfg); err != nil {
 		return err
 	}
 	url := cfg.Database.URL.Reveal()

@@ -23,7 +23,7 @@ func TestKeysAreMadeBesideAServerThatRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Before there is anything.
-	if err := o.Keys(t.Context(), func(ctx context.Context, keys access.Keys) error { return keys.Create(ctx, k, digest) }); err != nil {
+	if err := o.Keys(t.Context(), true, func(ctx context.Context, keys access.Keys) error { return keys.Create(ctx, k, digest) }); err != nil {
 		t.Fatal(err)
 	}
 	// While a server has the directory and the file.
@@ -46,7 +46,7 @@ func TestKeysAreMadeBesideAServerThatRuns(t *testing.T) {
 	if who, err := ring.Authenticate(t.Context(), bearer); err != nil || who.Tenant != "acme" {
 		t.Errorf("known as %+v, %v", who, err)
 	}
-	err = o.Keys(t.Context(), func(ctx context.Context, keys access.Keys) error {
+	err = o.Keys(t.Context(), false, func(ctx context.Context, keys access.Keys) error {
 		_, err := keys.Revoke(ctx, "", k.ID)
 		return err
 	})
@@ -61,9 +61,9 @@ func TestKeysAreMadeBesideAServerThatRuns(t *testing.T) {
 
 func TestKeysOfADatabaseThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
-	for _, url := range []string{"postgres://nobody:hunter2@127.0.0.1:1/none?connect_timeout=1", "mysql://x"} {
-		err := operator(config.Vars{"RAGBUS_DATABASE_URL": url}).Keys(t.Context(), nil)
-		if !process.NeedsOperator(err) || !strings.Contains(err.Error(), "RAGBUS_DATABASE_URL") || strings.Contains(err.Error(), "hunter2") {
+	for _, url := range []string{"postgres://nobody:hunter2@127.0.0.1:1/none?connect_timeout=1", "mysql://x:hunter2@y"} {
+		err := operator(config.Vars{"RAGBUS_DATABASE_URL": url, "RAGBUS_DATA_DIR": "/nowhere"}).Keys(t.Context(), false, nil)
+		if !process.NeedsOperator(err) || strings.Contains(err.Error(), "RAGBUS_DATA_DIR") || !strings.Contains(err.Error(), "RAGBUS_DATABASE_URL") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}

@@ -39,7 +39,8 @@ func errEmbedded(variable, what string) error {
 }
 
 func (o Operator) settings() (Config, *slog.Logger, error) {
-	cfg, err := process.Settings[Config](o.Vars)
+	set, err := process.Settings[toolConfig](o.Vars)
+	cfg := set.Config
 	if err != nil {
 		return cfg, nil, err
 	}
@@ -82,17 +83,19 @@ func (o Operator) withBroker(ctx context.Context, do func(*broker.Conn, broker.T
 	b.Name, b.Log = "ragbus-operator", log
 	conn, err := broker.Connect(ctx, b)
 	if err != nil {
-		return fmt.Errorf("RAGBUS_NATS_URL: %w", err)
+		return backing.Unusable("RAGBUS_NATS_URL", err)
 	}
 	return errors.Join(do(conn, broker.NewTopology(cfg.Topology)), conn.Close(ctx))
 }
 
 // Migrate brings the database to this version, and returns when it is there.
+// One that is not there yet is made in the data directory, and the log says so.
 func (o Operator) Migrate(ctx context.Context) error {
 	cfg, log, err := o.settings()
 	if err != nil {
 		return err
 	}
+	announce(ctx, cfg, log)
 	_, done, err := o.records(ctx, cfg, log)
 	return errors.Join(err, done())
 }
@@ -131,6 +134,9 @@ func (o Operator) Reindex(ctx context.Context) (documents, points int, err error
 	}
 	if cfg.Index.URL == "" {
 		return 0, 0, errEmbedded("RAGBUS_VECTOR_URL", "index")
+	}
+	if err := recorded(cfg); err != nil {
+		return 0, 0, err
 	}
 	records, done, err := o.records(ctx, cfg, log)
 	defer func() { err = errors.Join(err, done()) }()

@@ -32,10 +32,11 @@ type Options struct {
 
 // Serve runs a server until ctx ends.
 func Serve(ctx context.Context, vars config.Vars, o Options) error {
-	cfg, err := process.Settings[Config](vars)
+	set, err := process.Settings[serveConfig](vars)
 	if err != nil {
 		return err
 	}
+	cfg := set.Config
 	if _, chosen := vars["RAGBUS_LOG_LEVEL"]; o.Sample != nil && o.Terminal && !chosen {
 		// Whoever watches the sample wants to see the answer and not the log.
 		cfg.Telemetry.LogLevel = "warn"

@@ -97,7 +97,7 @@ func Open(ctx context.Context, cfg Config, parts Parts, version string, log io.W
 	if err := s.compose(ctx, st, version); err != nil {
 		return nil, err
 	}
-	return s, s.gateway.Listen(ctx)
+	return s, backing.Unusable("RAGBUS_HTTP_ADDR", s.gateway.Listen(ctx))
 }
 
 func (s *Server) onClose(f func(context.Context) error) { s.closers = append(s.closers, f) }
@@ -127,14 +127,14 @@ func (s *Server) open(ctx context.Context, parts Parts) (*stores, error) {
 		return nil, err
 	}
 	if err := broker.Ensure(ctx, st.conn.JetStream(), st.topology); err != nil {
-		return nil, err
+		return nil, s.inBroker(err)
 	}
 	host := backing.Host{
 		Log: s.log, Broker: st.conn, Alone: true, Outbound: outbound.NewMetrics(s.tel.Registry), OnClose: s.onClose,
 		OnProbe:  func(lifecycle.Check) { /* the gateway has its own */ },
 		OnHealth: func(c lifecycle.Check) { st.health[c.Name] = c },
 	}
-	records, err := backing.OpenRecords(ctx, host, s.cfg.Database, sqldb.FileURL(filepath.Join(s.cfg.DataDir, "ragbus.db")))
+	records, err := backing.OpenRecords(ctx, host, s.cfg.Database, sqldb.FileURL(filepath.Join(s.cfg.DataDir, databaseFile)))
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (s *Server) openCallers(host backing.Host, records backing.Records) (caller
 	if s.cfg.Broker.URL == "" && s.cfg.Callers.Bus.Secret == "" {
 		secret, err := access.KeptSecret(filepath.Join(s.cfg.DataDir, secretFile))
 		if err != nil {
-			return callers.Callers{}, err
+			return callers.Callers{}, inDir(err)
 		}
 		s.cfg.Callers.Bus.Secret = secret
 	}
@@ -189,7 +189,7 @@ func (s *Server) openIndex(ctx context.Context, host backing.Host, st *stores) e
 		Path: filepath.Join(s.cfg.DataDir, "index.db"), Dimensions: profile.Dimensions, ProfileKey: profile.Key(), Logger: s.log,
 	})
 	if err != nil {
-		return err
+		return inDir(err)
 	}
 	s.onClose(func(context.Context) error { return embedded.Close() })
 	st.index, st.health["vector_store"] = embedded, lifecycle.Check{Name: "vector_store", Probe: embedded.Ready}
@@ -220,7 +220,7 @@ func (s *Server) connect(ctx context.Context, st *stores, used bool) error {
 	}
 	var err error
 	if st.conn, err = broker.Connect(ctx, conn); err != nil {
-		return err
+		return s.inBroker(err)
 	}
 	s.onClose(st.conn.Close)
 	return nil
@@ -236,7 +236,15 @@ func lockDir(dir string) (io.Closer, error) {
 
 // inDir tells with which settings another directory, or another port, is chosen.
 func inDir(err error) error {
-	return fmt.Errorf("%w (settings: RAGBUS_DATA_DIR, RAGBUS_NATS_LISTEN)", err)
+	return backing.Unusable("RAGBUS_DATA_DIR", fmt.Errorf("%w (settings: RAGBUS_DATA_DIR, RAGBUS_NATS_LISTEN)", err))
+}
+
+// inBroker tells which setting the broker is of.
+func (s *Server) inBroker(err error) error {
+	if s.cfg.Broker.URL == "" {
+		return inDir(err)
+	}
+	return backing.Unusable("RAGBUS_NATS_URL", err)
 }
 
 func (s *Server) openModels(ctx context.Context, host backing.Host, st *stores, parts Parts) (err error) {

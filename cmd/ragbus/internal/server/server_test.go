@@ -54,11 +54,19 @@ func TestSettings(t *testing.T) {
 		{"an embedder of another version", config.Vars{"RAGBUS_EMBEDDER": "cohere"}, "RAGBUS_EMBEDDER"},
 		{"a model for the extractive writer", config.Vars{"RAGBUS_LLM": "extractive", "RAGBUS_LLM_MODEL": "m", "GEMINI_API_KEY": "k"}, "RAGBUS_LLM_MODEL"},
 		{"blanks for a directory", config.Vars{"RAGBUS_DATA_DIR": "  "}, "RAGBUS_DATA_DIR"},
+		{"a broker open to other machines", config.Vars{"RAGBUS_NATS_LISTEN": "0.0.0.0:24555"}, "RAGBUS_NATS_LISTEN"},
+		{"a broker open to other machines that has callers with keys", config.Vars{"RAGBUS_NATS_LISTEN": ":4222", "RAGBUS_AUTH": "keys"}, "deploy/compose/nats.conf"},
+		{"a broker open to this machine", config.Vars{"RAGBUS_NATS_LISTEN": "localhost:4222", "RAGBUS_AUTH": "none"}, ""},
+		{"a listener that is none", config.Vars{"RAGBUS_NATS_LISTEN": "abc"}, "RAGBUS_NATS_LISTEN"},
+		{"another database", config.Vars{"RAGBUS_DATABASE_URL": "mysql://u:geheim@h"}, "RAGBUS_DATABASE_URL"},
+		{"another index", config.Vars{"RAGBUS_VECTOR_URL": "http://x"}, "RAGBUS_VECTOR_URL"},
+		{"another object store", config.Vars{"RAGBUS_BLOB_URL": "ftp://a"}, "RAGBUS_BLOB_URL"},
+		{"half a broker", config.Vars{"RAGBUS_NATS_URL": "xyz"}, "RAGBUS_NATS_URL"},
 		{"two brokers", config.Vars{"RAGBUS_NATS_URL": "nats://x:4222", "RAGBUS_NATS_LISTEN": "127.0.0.1:4222"}, "RAGBUS_NATS_LISTEN"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			list, err := Settings(c.set)
+			list, err := Settings(c.set, false)
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("the problem is %v, want %q", err, c.want)
 			}

@@ -27,6 +27,9 @@ func (o Operator) Verify(ctx context.Context, repair bool) (_ reconcile.Report, 
 	if err != nil {
 		return reconcile.Report{}, err
 	}
+	if err := kept(cfg); err != nil {
+		return reconcile.Report{}, err
+	}
 	s := &Server{cfg: cfg, log: log}
 	defer func() { err = errors.Join(err, s.Close(ctx)) }()
 	st, note, err := s.openToCompare(ctx)
@@ -56,7 +59,7 @@ func (s *Server) openToCompare(ctx context.Context) (st *stores, note string, er
 	if s.cfg.Broker.URL == "" {
 		// Our own, so that it is ours to make; one that is shared may be another's.
 		if err := broker.Ensure(ctx, st.conn.JetStream(), st.topology); err != nil {
-			return nil, "", err
+			return nil, "", inDir(err)
 		}
 	}
 	host := backing.Host{
@@ -64,7 +67,7 @@ func (s *Server) openToCompare(ctx context.Context) (st *stores, note string, er
 		OnProbe:  func(lifecycle.Check) { /* nobody asks */ },
 		OnHealth: func(lifecycle.Check) { /* nobody asks */ },
 	}
-	records, err := backing.OpenRecords(ctx, host, s.cfg.Database, sqldb.FileURL(filepath.Join(s.cfg.DataDir, "ragbus.db")))
+	records, err := backing.OpenRecords(ctx, host, s.cfg.Database, sqldb.FileURL(filepath.Join(s.cfg.DataDir, databaseFile)))
 	if err != nil {
 		return nil, "", err
 	}

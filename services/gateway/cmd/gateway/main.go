@@ -93,7 +93,7 @@ func run(ctx context.Context, env process.Environment) (err error) {
 		return err
 	}
 	if err := service.Listen(ctx); err != nil {
-		return err
+		return backing.Unusable("RAGBUS_HTTP_ADDR", err)
 	}
 	return p.Serve(ctx, process.Probes(cfg.Probes), service.Run, lifecycle.Part{Name: "callers", Run: known.Run})
 }
