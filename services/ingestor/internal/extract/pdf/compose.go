@@ -39,18 +39,18 @@ func (d *Document) sampleBody(ctx context.Context) (bodyStyle, error) {
 	edges := map[string]int{}
 	for _, page := range samplePages(len(d.pages)) {
 		err := guard(func() error {
-			glyphs, unreadable, err := d.glyphs(ctx, d.pages[page])
+			shown, err := d.show(ctx, d.pages[page])
 			if err != nil {
 				return err
 			}
-			for i := range glyphs {
-				weights[int(math.Round(min(glyphs[i].size, 1e6)*5))]++
+			for i := range shown.glyphs {
+				weights[int(math.Round(min(shown.glyphs[i].size, 1e6)*5))]++
 				all++
-				if glyphs[i].bold {
+				if shown.glyphs[i].bold {
 					bold++
 				}
 			}
-			sample := readPage{paragraphs: pageParagraphs(glyphs), unreadable: unreadable}
+			sample := shown.read()
 			for i := range sample.paragraphs {
 				if atEdge(i, len(sample.paragraphs)) {
 					edges[withoutNumbers(sample.paragraphs[i].text)]++
@@ -136,12 +136,18 @@ func pageParagraphs(glyphs []glyph) []paragraph {
 type readPage struct {
 	paragraphs []paragraph
 	unreadable int
+	image      bool
+	partial    bool
+}
+
+func (s shown) read() readPage {
+	return readPage{paragraphs: pageParagraphs(s.glyphs), unreadable: s.unreadable, image: s.image, partial: s.partial}
 }
 
 // compose turns the paragraphs of a page into its text.
 func compose(read readPage, body *bodyStyle) Page {
 	all := read.paragraphs
-	page := Page{Unreadable: read.unreadable}
+	page := Page{Unreadable: read.unreadable, Image: read.image, Partial: read.partial}
 	var text strings.Builder
 	runes := 0
 	for i := range all {
