@@ -1,6 +1,7 @@
 package htmldoc
 
 import (
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -60,6 +61,7 @@ func headingLevel(tag string) int {
 type attributes struct {
 	hidden, presentation, main bool
 	start                      string
+	columns, rows              int
 }
 
 func readAttributes(z *html.Tokenizer, more bool) attributes {
@@ -81,9 +83,28 @@ func readAttributes(z *html.Tokenizer, more bool) attributes {
 			a.hidden = a.hidden || role == "navigation"
 		case "start":
 			a.start = string(val)
+		case "colspan":
+			a.columns = spanOf(string(val))
+		case "rowspan":
+			a.rows = spanOf(string(val))
+			if a.rows == 0 {
+				a.rows = maxSpan // to the end of the group
+			}
 		}
 	}
 	return a
+}
+
+// maxSpan bounds how far a cell spans, as HTML does.
+const maxSpan = 65534
+
+// spanOf reads a number of rows or columns as browsers do: what is no number is 1.
+func spanOf(val string) int {
+	n, err := strconv.Atoi(strings.TrimSpace(val))
+	if err != nil || n < 0 {
+		return 1
+	}
+	return min(n, maxSpan)
 }
 
 // hiddenStyle reports inline styles under which nobody sees the text.
