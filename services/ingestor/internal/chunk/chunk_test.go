@@ -261,3 +261,16 @@ func FuzzChunk(f *testing.F) {
 		cut(t, p)
 	})
 }
+
+func TestARowWhoseFirstCellIsEmptyIsARow(t *testing.T) {
+	t.Parallel()
+	row := "\t" + strings.Repeat("a cell with words. ", 6) + "\tsecond"
+	text := "lead\n\n" + strings.TrimSpace(strings.Repeat(row+"\n", 30))
+	found := 0
+	for _, c := range cut(t, page.Page{Number: 1, Text: text}) {
+		found += strings.Count(c.Text, strings.TrimSpace(row))
+	}
+	if found != 30 {
+		t.Errorf("%d of 30 rows are whole", found)
+	}
+}

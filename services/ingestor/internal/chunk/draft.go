@@ -44,11 +44,14 @@ type draft struct {
 	units []unit
 	// fence is the code fence that is open at the end of what was read.
 	fence string
+	// paged reports that the text is laid out in pages: a line that begins
+	// with a tab is then a row whose first cell is empty, and no code.
+	paged bool
 }
 
 // newDraft finds the units of a page whose text begins inside the code fence, "" for none.
 func newDraft(p page.Page, fence string) *draft {
-	d := &draft{text: p.Text, fence: fence, units: make([]unit, 0, 16+len(p.Text)/256)}
+	d := &draft{text: p.Text, fence: fence, paged: p.Number > 0, units: make([]unit, 0, 16+len(p.Text)/256)}
 	starts := headingBytes(p)
 	gap, next := false, 0
 	for at := 0; at < len(p.Text); {
@@ -110,6 +113,9 @@ func (d *draft) line(start, end int, gap bool) {
 		return
 	}
 	u := unit{span: span{start: start, end: end}, kind: kindOf(line), gap: gap}
+	if d.paged && u.kind == paragraph && kindOf(strings.TrimLeft(line, "\t")) == row {
+		u.kind = row
+	}
 	if n := len(d.units); n > 0 && !gap {
 		last := &d.units[n-1]
 		joins := last.kind == paragraph || last.kind == item || last.kind == heading && underline(line)

@@ -155,6 +155,8 @@ func compose(read readPage, body *bodyStyle) Page {
 		if text.Len() > 0 {
 			text.WriteString("\n\n")
 			runes += 2
+		} else {
+			p.text = strings.TrimLeft(p.text, "\t") // an empty first cell
 		}
 		if level := headingLevel(p, body); level > 0 && (!atEdge(i, len(all)) || !body.isRunning(p)) {
 			page.Headings = append(page.Headings, Heading{

@@ -72,7 +72,8 @@ type Document struct {
 // paragraph the lines of the page are joined by spaces, and words hyphenated
 // at a line's end are made whole; a single line break stands where the page
 // itself breaks deliberately: list items, verses, addresses, table rows. The
-// cells of a table row are separated by tabs.
+// cells of a table row are separated by tabs; an empty cell before the row's
+// last one keeps its tab where the rows around tell that it is there.
 type Page struct {
 	Text     string
 	Headings []Heading // in the order of Text
