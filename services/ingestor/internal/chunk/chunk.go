@@ -4,9 +4,10 @@
 // pages, no chunk across pages, none longer than [Max] code points, and that
 // every letter and digit of the text is in exactly one chunk.
 //
-// Chunks do not overlap. Each one carries its path of headings, which is
+// Chunks do not overlap. Each one carries its path of headings, and one that
+// begins inside a table the names of the columns as the last of them; that is
 // embedded with it, so that a passage is understood without the end of the
-// one before; an overlap would store and embed every tenth sentence twice and
+// one before. An overlap would store and embed every tenth sentence twice and
 // show readers the same citation as two sources.
 package chunk
 
@@ -49,6 +50,8 @@ type Chunker struct {
 	path []open
 	// fence is the code fence open at the end of the last part of a document without pages.
 	fence string
+	// table is the first row of the table open there.
+	table *string
 }
 
 // open is a heading whose section has not ended.
@@ -65,10 +68,10 @@ func New(ref corpus.ChunkRef) *Chunker { return &Chunker{ref: ref} }
 // order. It returns emit's error as it is.
 func (c *Chunker) Add(p page.Page, emit func(corpus.Chunk) error) error {
 	if p.Number > 0 || p.Offset == 0 {
-		c.fence = ""
+		c.fence, c.table = "", nil
 	}
-	d := newDraft(p, c.fence)
-	c.fence = d.fence
+	d := newDraft(p, c.fence, c.table)
+	c.fence, c.table = d.fence, d.table
 	for _, group := range c.sections(d, p) {
 		for _, piece := range d.pack(group.first, group.last) {
 			chunk, ok := c.chunk(p, d, group, piece)
