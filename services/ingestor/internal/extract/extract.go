@@ -61,6 +61,9 @@ func (e *Extractor) Extract(ctx context.Context, src Source, emit func(Page) err
 		return Summary{}, err
 	}
 	s := &sink{emit: emit, maxBytes: e.limits.TextBytes, summary: Summary{MediaType: kind.MediaType}}
+	if warning := kind.warning(); warning != "" {
+		s.warn(warning)
+	}
 	if kind.MediaType == Markdown || kind.MediaType == Text {
 		err = e.text(ctx, src, size, kind, s)
 	} else {
@@ -82,7 +85,7 @@ func (e *Extractor) text(ctx context.Context, src Source, size int64, kind Kind,
 	}
 	res, err := textdoc.Read(ctx, io.NewSectionReader(src.File, 0, size), opts, s.page)
 	s.summary.Title = res.Title
-	if res.Legacy > 0 {
+	if res.Legacy > 0 && kind.trust != doubtful {
 		s.warn(fmt.Sprintf("%d bytes of the text were not valid UTF-8 and were read as Windows-1252", res.Legacy))
 	}
 	if err != nil {

@@ -70,6 +70,9 @@ func contentType(src Source, kind Kind) string {
 		return "text/html; charset=utf-16be"
 	case textdoc.UTF8:
 	}
+	if kind.charset != "" {
+		return "text/html; charset=" + kind.charset
+	}
 	return src.MediaType
 }
 
