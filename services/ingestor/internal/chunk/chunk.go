@@ -2,7 +2,8 @@
 // Pages enter as they are extracted; chunks leave at once, in order, each the
 // verbatim slice of its page's text. It promises the same chunks for the same
 // pages, no chunk across pages, none longer than [Max] code points, and that
-// every letter and digit of the text is in exactly one chunk.
+// every letter and digit of the text is in exactly one chunk, but for what
+// other pages repeat at their edges: that is in none where it stands there.
 //
 // Chunks do not overlap. Each one carries its path of headings, and one that
 // begins inside a table the names of the columns as the last of them; that is

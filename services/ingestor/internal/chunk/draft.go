@@ -59,6 +59,7 @@ type draft struct {
 func newDraft(p page.Page, fence string, table *string) *draft {
 	d := &draft{text: p.Text, fence: fence, table: table, paged: p.Number > 0, units: make([]unit, 0, 16+len(p.Text)/256)}
 	starts := headingBytes(p)
+	running := runningBytes(p)
 	gap, next := false, 0
 	for at := 0; at < len(p.Text); {
 		end := strings.IndexByte(p.Text[at:], '\n')
@@ -69,6 +70,14 @@ func newDraft(p page.Page, fence string, table *string) *draft {
 		}
 		for next < len(starts) && starts[next] < at {
 			next++
+		}
+		for len(running) > 0 && running[0].end <= at {
+			running = running[1:]
+		}
+		if len(running) > 0 && running[0].start <= at && end <= running[0].end {
+			gap, d.table = true, nil
+			at = end + 1
+			continue
 		}
 		line := p.Text[at:end]
 		switch isBlank := blank(line); {
@@ -109,6 +118,20 @@ func headingBytes(p page.Page) []int {
 		starts = append(starts, at)
 	}
 	return starts
+}
+
+// runningBytes returns where the lines are that other pages repeat.
+func runningBytes(p page.Page) []span {
+	ends := make([]page.Heading, 0, 2*len(p.Running))
+	for _, r := range p.Running {
+		ends = append(ends, page.Heading{Start: r.Start}, page.Heading{Start: r.End})
+	}
+	at := headingBytes(page.Page{Text: p.Text, Headings: ends})
+	out := make([]span, 0, len(p.Running))
+	for i := 0; i < len(at); i += 2 {
+		out = append(out, span{start: at[i], end: at[i+1]})
+	}
+	return out
 }
 
 // line adds a line outside code: a unit of its own, or more of the one before.

@@ -33,7 +33,11 @@ func (d pdfPages) Text(ctx context.Context, n int) (page.Page, loss, error) {
 	for i, h := range p.Headings {
 		headings[i] = page.Heading(h)
 	}
-	return page.Page{Number: n, Text: p.Text, Headings: headings}, lostOf(p), nil
+	running := make([]page.Range, len(p.Running))
+	for i, r := range p.Running {
+		running[i] = page.Range(r)
+	}
+	return page.Page{Number: n, Text: p.Text, Headings: headings, Running: running}, lostOf(p), nil
 }
 
 // lostOf tells what a page of a PDF lost. A page with some text may well have

@@ -77,6 +77,10 @@ type Document struct {
 type Page struct {
 	Text     string
 	Headings []Heading // in the order of Text
+	// Running are the paragraphs of Text that stand at the edge of other
+	// pages too, in its order: heads, feet, page numbers. The first page has
+	// none, so that what they say is said once.
+	Running []Range
 	// Unreadable counts characters that the page shows but whose text the
 	// file does not tell; Text lacks them. They are common in scans made
 	// "searchable" badly and in files whose fonts lost their encoding.
@@ -87,6 +91,9 @@ type Page struct {
 	// Text is what the rest says.
 	Partial bool
 }
+
+// Range is a stretch of Page.Text, in runes.
+type Range struct{ Start, End int }
 
 // Heading is a paragraph of Text that is set like a heading.
 type Heading struct {
@@ -152,7 +159,7 @@ func (d *Document) Page(ctx context.Context, n int) (Page, error) {
 			read = shown.read()
 		}
 		delete(d.sampled, n-1)
-		page = compose(read, d.body)
+		page = compose(read, d.body, n-1)
 		return nil
 	})
 	if err == nil {
