@@ -162,8 +162,11 @@ func (w *renderer) start(tag string, attrs attributes) error {
 		}
 	}
 	if role == roleVoid {
-		if tag == "br" {
+		switch alt := attrs.altText(); {
+		case tag == "br":
 			w.inline.WriteByte('\n')
+		case tag == "img" && alt != "":
+			return w.text(" " + alt + " ")
 		}
 		return nil
 	}
