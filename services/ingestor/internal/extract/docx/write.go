@@ -164,21 +164,12 @@ func (w *writer) write(p *paragraph) error {
 
 func (w *writer) writeNotes() error {
 	for _, id := range w.pending {
-		if err := w.out.Paragraph("[^" + noteLabel(id) + "]: " + w.notes[id]); err != nil {
+		if err := w.out.Paragraph(w.notes[id]); err != nil {
 			return err
 		}
 	}
 	w.pending = w.pending[:0]
 	return nil
-}
-
-// noteLabel is a note's id without its kind.
-func noteLabel(id string) string {
-	_, label, _ := strings.Cut(id, ":")
-	if strings.HasPrefix(id, "endnote:") {
-		return "e" + label
-	}
-	return label
 }
 
 // readNotes returns the texts of footnotes and endnotes by "footnote:id" and "endnote:id".

@@ -43,7 +43,7 @@ func TestWhatAPageSaysAndWhatItHides(t *testing.T) {
 		{"hidden paragraph without an end", `<p hidden>a<p>b`, "b"},
 		{"hidden body is a script's doing", `<body style="display:none"><p>a`, "a"},
 		{"navigation", "<nav>a</nav>b<div role=navigation>c</div>", "b"},
-		{"an aside of the main content", "<main><p>a<aside>b<nav>c</nav></aside></main><aside>an advertisement</aside>", "a\n\nb"},
+		{"an aside of the main content", "<main><p>what the page says<aside>b<nav>c</nav></aside></main><aside>an advertisement</aside>", "what the page says\n\nb"},
 		{"an aside of an article", "<article><p>a<aside>b</aside></article><aside>c</aside>", "a\n\nb\n\nc"},
 		{"pictures that say something", `<p>The <img src=x alt="Plan of the clinic">, <img alt="">and <img alt="IMG_1.JPG"><img alt=x aria-hidden=true><img alt=y role=presentation>more<nav><img alt=z></nav>`, "The Plan of the clinic , and more"},
 		{"a picture alone", `<div><img alt='A map of "the" harbour'></div>b`, "A map of \"the\" harbour\n\nb"},
