@@ -42,9 +42,10 @@ func (k *Kind) undeclared(sample []byte, utf8Text bool, mediaType string) {
 	k.charset = ""
 	name, wrong := guess.Charset(sample)
 	switch {
-	case utf8Text && k.MediaType == HTML:
-		k.charset = "utf-8"
-	case utf8Text:
+	case utf8Text || name == "utf-8":
+		if k.MediaType == HTML {
+			k.charset = "utf-8"
+		}
 	case name != "":
 		k.charset, k.trust = name, guessed
 	case wrong:

@@ -47,6 +47,7 @@ func TestAnUndeclaredEncodingIsGuessedOrDoubted(t *testing.T) {
 		{"HTML in Polish", "<html><p>" + encoded(t, "windows-1250", polish), "", "", asDoubtful},
 		{"HTML in French", "<html><p>" + encoded(t, "windows-1252", french), "", french, asWestern},
 		{"HTML in UTF-8 that begins in ASCII", "<html><p>" + strings.Repeat("plain words ", 200) + "<p>" + russian, "", russian, ""},
+		{"HTML in UTF-8 with a damaged letter", "<html><p>" + russian + "<p>\xd0", "", russian, ""},
 		{"HTML in UTF-8 that says so", "<html><meta charset=utf-8><p>" + russian, "", russian, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -29,10 +29,14 @@ const (
 
 // Charset returns the name of the encoding that sample, the beginning of a
 // text that is not UTF-8, is written in, or "" when that cannot be told.
-// Doubtful then reports that Windows-1252 is hardly right either.
+// Doubtful then reports that Windows-1252 is hardly right either. The name is
+// "utf-8" when most of the text is that and the rest is damaged.
 func Charset(sample []byte) (name string, doubtful bool) {
 	high, runs, inUTF8 := highBytes(sample)
-	if high < least || inUTF8*2 >= high {
+	switch {
+	case high > 0 && inUTF8*2 >= high:
+		return "utf-8", false
+	case high < least:
 		return "", false
 	}
 	dense := runs*10 >= high*6
