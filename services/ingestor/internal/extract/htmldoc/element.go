@@ -4,6 +4,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/html"
 )
@@ -54,7 +55,7 @@ func headContent(tag string) bool {
 // that is only there to be looked at.
 func (a attributes) altText() string {
 	alt := strings.TrimSpace(a.alt)
-	if a.hidden || a.presentation || !strings.Contains(alt, " ") && imageName(alt) {
+	if a.hidden || a.presentation || strings.IndexFunc(alt, unicode.IsLetter) < 0 || !strings.Contains(alt, " ") && imageName(alt) {
 		return ""
 	}
 	return alt

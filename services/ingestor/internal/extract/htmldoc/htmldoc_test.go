@@ -45,7 +45,7 @@ func TestWhatAPageSaysAndWhatItHides(t *testing.T) {
 		{"navigation", "<nav>a</nav>b<div role=navigation>c</div>", "b"},
 		{"an aside of the main content", "<main><p>what the page says<aside>b<nav>c</nav></aside></main><aside>an advertisement</aside>", "what the page says\n\nb"},
 		{"an aside of an article", "<article><p>a<aside>b</aside></article><aside>c</aside>", "a\n\nb\n\nc"},
-		{"pictures that say something", `<p>The <img src=x alt="Plan of the clinic">, <img alt="">and <img alt="IMG_1.JPG"><img alt=x aria-hidden=true><img alt=y role=presentation>more<nav><img alt=z></nav>`, "The Plan of the clinic , and more"},
+		{"pictures that say something", `<p>The <img src=x alt="Plan of the clinic">, <img alt=""><img alt="[*]">and <img alt="IMG_1.JPG"><img alt=x aria-hidden=true><img alt=y role=presentation>more<nav><img alt=z></nav>`, "The Plan of the clinic , and more"},
 		{"a picture alone", `<div><img alt='A map of "the" harbour'></div>b`, "A map of \"the\" harbour\n\nb"},
 		{"header without main content", "<header>a</header><p>b</p><footer>c</footer>", "a\n\nb\n\nc"},
 		{"header with main content", "<header>a</header><main><p>b</p></main><footer>c</footer>", "b"},
