@@ -2,11 +2,13 @@
 // Pages enter as they are extracted; chunks leave at once, in order, each the
 // verbatim slice of its page's text. It promises the same chunks for the same
 // pages, no chunk across pages, none longer than [Max] code points, and that
-// every letter and digit of the text is in exactly one chunk.
+// every letter and digit of the text is in exactly one chunk, but for what
+// other pages repeat at their edges: that is in none where it stands there.
 //
-// Chunks do not overlap. Each one carries its path of headings, which is
+// Chunks do not overlap. Each one carries its path of headings, and one that
+// begins inside a table the names of the columns as the last of them; that is
 // embedded with it, so that a passage is understood without the end of the
-// one before; an overlap would store and embed every tenth sentence twice and
+// one before. An overlap would store and embed every tenth sentence twice and
 // show readers the same citation as two sources.
 package chunk
 
@@ -49,6 +51,8 @@ type Chunker struct {
 	path []open
 	// fence is the code fence open at the end of the last part of a document without pages.
 	fence string
+	// table is the first row of the table open there.
+	table *string
 }
 
 // open is a heading whose section has not ended.
@@ -65,10 +69,10 @@ func New(ref corpus.ChunkRef) *Chunker { return &Chunker{ref: ref} }
 // order. It returns emit's error as it is.
 func (c *Chunker) Add(p page.Page, emit func(corpus.Chunk) error) error {
 	if p.Number > 0 || p.Offset == 0 {
-		c.fence = ""
+		c.fence, c.table = "", nil
 	}
-	d := newDraft(p, c.fence)
-	c.fence = d.fence
+	d := newDraft(p, c.fence, c.table)
+	c.fence, c.table = d.fence, d.table
 	for _, group := range c.sections(d, p) {
 		for _, piece := range d.pack(group.first, group.last) {
 			chunk, ok := c.chunk(p, d, group, piece)

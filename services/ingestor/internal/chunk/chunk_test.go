@@ -51,9 +51,16 @@ func cut(t testing.TB, pages ...page.Page) []corpus.Chunk {
 // check holds every promise that can be held against any text.
 func check(t testing.TB, pages []page.Page, chunks []corpus.Chunk) {
 	t.Helper()
-	texts := map[int][]rune{}
+	texts, kept := map[int][]rune{}, map[int][]rune{}
 	for _, p := range pages {
-		texts[p.Number] = append(texts[p.Number], []rune(p.Text)...)
+		own := []rune(p.Text)
+		texts[p.Number] = append(texts[p.Number], own...)
+		for _, r := range p.Running {
+			for i := r.Start; i < min(r.End, len(own)); i++ {
+				own[i] = ' '
+			}
+		}
+		kept[p.Number] = append(kept[p.Number], own...)
 	}
 	covered := map[int]int{}
 	for i, c := range chunks {
@@ -73,10 +80,10 @@ func check(t testing.TB, pages []page.Page, chunks []corpus.Chunk) {
 		if strings.TrimSpace(c.Text) != c.Text {
 			t.Errorf("chunk %d is not trimmed: %q", i, c.Text)
 		}
-		uncovered(t, text[covered[c.Page]:c.CharStart])
+		uncovered(t, kept[c.Page][covered[c.Page]:c.CharStart])
 		covered[c.Page] = c.CharEnd
 	}
-	for number, text := range texts {
+	for number, text := range kept {
 		uncovered(t, text[covered[number]:])
 	}
 }
@@ -257,7 +264,20 @@ func FuzzChunk(f *testing.F) {
 		runes := utf8.RuneCountInString(text)
 		p := page.Page{Number: max(number, 0) % 9, Text: strings.ToValidUTF8(text, ""), Headings: []page.Heading{
 			{Start: runes / 3, Level: 2, Text: "x"}, {Start: runes / 2, Level: 1}, {Start: runes + 5, Level: 3, Text: "y"},
-		}}
+		}, Running: []page.Range{{Start: 0, End: runes / 5}, {Start: runes / 4, End: runes + 3}}}
 		cut(t, p)
 	})
+}
+
+func TestARowWhoseFirstCellIsEmptyIsARow(t *testing.T) {
+	t.Parallel()
+	row := "\t" + strings.Repeat("a cell with words. ", 6) + "\tsecond"
+	text := "lead\n\n" + strings.TrimSpace(strings.Repeat(row+"\n", 30))
+	found := 0
+	for _, c := range cut(t, page.Page{Number: 1, Text: text}) {
+		found += strings.Count(c.Text, strings.TrimSpace(row))
+	}
+	if found != 30 {
+		t.Errorf("%d of 30 rows are whole", found)
+	}
 }

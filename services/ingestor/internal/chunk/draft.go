@@ -36,6 +36,8 @@ type unit struct {
 	head bool
 	// of is the index of a heading in the page's headings.
 	of int
+	// below is the row that names the columns of a row's table, when that is another.
+	below *string
 }
 
 // draft is one page on its way to chunks.
@@ -44,12 +46,20 @@ type draft struct {
 	units []unit
 	// fence is the code fence that is open at the end of what was read.
 	fence string
+	// paged reports that the text is laid out in pages: a line that begins
+	// with a tab is then a row whose first cell is empty, and no code.
+	paged bool
+	// table is the row that names the columns of the table that is open at the
+	// end of what was read, nil for none.
+	table *string
 }
 
-// newDraft finds the units of a page whose text begins inside the code fence, "" for none.
-func newDraft(p page.Page, fence string) *draft {
-	d := &draft{text: p.Text, fence: fence, units: make([]unit, 0, 16+len(p.Text)/256)}
+// newDraft finds the units of a page whose text begins inside the code fence,
+// "" for none, or the table, nil for none.
+func newDraft(p page.Page, fence string, table *string) *draft {
+	d := &draft{text: p.Text, fence: fence, table: table, paged: p.Number > 0, units: make([]unit, 0, 16+len(p.Text)/256)}
 	starts := headingBytes(p)
+	running := runningBytes(p)
 	gap, next := false, 0
 	for at := 0; at < len(p.Text); {
 		end := strings.IndexByte(p.Text[at:], '\n')
@@ -61,14 +71,22 @@ func newDraft(p page.Page, fence string) *draft {
 		for next < len(starts) && starts[next] < at {
 			next++
 		}
+		for len(running) > 0 && running[0].end <= at {
+			running = running[1:]
+		}
+		if len(running) > 0 && running[0].start <= at && end <= running[0].end {
+			gap, d.table = true, nil
+			at = end + 1
+			continue
+		}
 		line := p.Text[at:end]
 		switch isBlank := blank(line); {
 		case isBlank && d.fence == "":
-			gap = true
+			gap, d.table = true, nil
 			at = end + 1
 			continue
 		case !isBlank && next < len(starts) && starts[next] <= end:
-			d.fence = ""
+			d.fence, d.table = "", nil
 			d.units = append(d.units, unit{span: span{start: at, end: end}, kind: heading, of: next, gap: gap})
 			next++
 		case d.fence != "":
@@ -102,14 +120,35 @@ func headingBytes(p page.Page) []int {
 	return starts
 }
 
+// runningBytes returns where the lines are that other pages repeat.
+func runningBytes(p page.Page) []span {
+	ends := make([]page.Heading, 0, 2*len(p.Running))
+	for _, r := range p.Running {
+		ends = append(ends, page.Heading{Start: r.Start}, page.Heading{Start: r.End})
+	}
+	at := headingBytes(page.Page{Text: p.Text, Headings: ends})
+	out := make([]span, 0, len(p.Running))
+	for i := 0; i < len(at); i += 2 {
+		out = append(out, span{start: at[i], end: at[i+1]})
+	}
+	return out
+}
+
 // line adds a line outside code: a unit of its own, or more of the one before.
 func (d *draft) line(start, end int, gap bool) {
 	line := d.text[start:end]
 	if d.fence = fenceOf(line); d.fence != "" {
+		d.table = nil
 		d.units = append(d.units, unit{span: span{start: start, end: end}, kind: code, gap: gap})
 		return
 	}
 	u := unit{span: span{start: start, end: end}, kind: kindOf(line), gap: gap}
+	if d.paged && u.kind == paragraph && kindOf(strings.TrimLeft(line, "\t")) == row {
+		u.kind = row
+	}
+	if u.kind != row {
+		d.table = nil
+	}
 	if n := len(d.units); n > 0 && !gap {
 		last := &d.units[n-1]
 		joins := last.kind == paragraph || last.kind == item || last.kind == heading && underline(line)
@@ -119,7 +158,15 @@ func (d *draft) line(start, end int, gap bool) {
 		}
 		u.head = u.kind == row && (last.kind != row || last.head && tableRule(line))
 	} else {
-		u.head = u.kind == row
+		u.head = u.kind == row && d.table == nil
+	}
+	switch {
+	case u.kind != row:
+	case !u.head:
+		u.below = d.table
+	case d.table == nil:
+		head := line
+		d.table = &head
 	}
 	d.units = append(d.units, u)
 }

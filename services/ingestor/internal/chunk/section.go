@@ -108,7 +108,8 @@ func common(a, b []open) int {
 	return n
 }
 
-// sectionOf returns the path that all text of s shares, headings without text not counted.
+// sectionOf returns the path that all text of s shares, headings without text
+// not counted, and the names of the columns if s begins inside a table.
 func (d *draft) sectionOf(g group, s span) string {
 	var path, bare []open
 	seen := false
@@ -128,9 +129,12 @@ func (d *draft) sectionOf(g group, s span) string {
 	if !seen {
 		path = bare
 	}
-	texts := make([]string, len(path))
+	texts := make([]string, len(path), len(path)+1)
 	for i, o := range path {
 		texts[i] = o.text
+	}
+	if names := d.columnsAbove(g, s); names != "" {
+		texts = append(texts, names)
 	}
 	return strings.Join(texts, Separator)
 }

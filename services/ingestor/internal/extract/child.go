@@ -144,8 +144,10 @@ func readDOCX(ctx context.Context, req request, f *os.File, size int64, out *fra
 type paged interface {
 	Pages() int
 	Title() string
-	// Text returns page n, counted from 1.
-	Text(ctx context.Context, n int) (page.Page, error)
+	// Text returns page n, counted from 1, and what of it is not in its text.
+	// An error's public message is the reason, in words that follow "page n
+	// could not be read:".
+	Text(ctx context.Context, n int) (page.Page, loss, error)
 }
 
 // readPages sends the pages of a document from the requested one on. A page
@@ -174,7 +176,7 @@ func readPages(ctx context.Context, req request, doc paged, out *frameWriter) er
 }
 
 func sendPage(ctx context.Context, doc paged, n int, out *frameWriter) error {
-	p, err := doc.Text(ctx, n)
+	p, lost, err := doc.Text(ctx, n)
 	if err != nil {
 		return out.write(frameSkipped, pageBody{Page: n, Reason: reason(err)})
 	}
@@ -184,7 +186,10 @@ func sendPage(ctx context.Context, doc paged, n int, out *frameWriter) error {
 			return err
 		}
 	}
-	return nil
+	if lost == lossNone {
+		return nil
+	}
+	return out.write(frameLost, lostBody{Loss: lost})
 }
 
 // reason puts an error into words for the uploader.

@@ -24,6 +24,7 @@ type Kind struct {
 	MediaType string
 	encoding  textdoc.Encoding
 	charset   string
+	trust     trust
 }
 
 // Detect tells what the size bytes in r are, by content. The declared media
@@ -54,7 +55,11 @@ func Detect(r io.ReaderAt, size int64, mediaType, filename string) (Kind, error)
 	if name := knownBinary(sample); name != "" {
 		return Kind{}, unsupported(name)
 	}
-	return detectText(sample, int64(n) < size, declare(mediaType, filename))
+	k, err := detectText(sample, int64(n) < size, declare(mediaType, filename))
+	if err == nil {
+		k.undeclared(sample, validUTF8(sample, int64(n) < size), mediaType)
+	}
+	return k, err
 }
 
 // isPDF reports a PDF's header at the beginning, or at the beginning of a line

@@ -12,7 +12,8 @@ import (
 	"github.com/ragbus/ragbus/services/ingestor/internal/extract/textdoc"
 )
 
-// maxWarnings bounds the warnings of one document; the last one counts the rest.
+// maxWarnings bounds the warnings of one document that name one page or thing;
+// the last one counts the rest. What several pages share is summed up besides.
 const maxWarnings = 20
 
 // Extractor extracts documents. It is safe for concurrent use.
@@ -60,6 +61,9 @@ func (e *Extractor) Extract(ctx context.Context, src Source, emit func(Page) err
 		return Summary{}, err
 	}
 	s := &sink{emit: emit, maxBytes: e.limits.TextBytes, summary: Summary{MediaType: kind.MediaType}}
+	if warning := kind.warning(); warning != "" {
+		s.warn(warning)
+	}
 	if kind.MediaType == Markdown || kind.MediaType == Text {
 		err = e.text(ctx, src, size, kind, s)
 	} else {
@@ -81,7 +85,7 @@ func (e *Extractor) text(ctx context.Context, src Source, size int64, kind Kind,
 	}
 	res, err := textdoc.Read(ctx, io.NewSectionReader(src.File, 0, size), opts, s.page)
 	s.summary.Title = res.Title
-	if res.Legacy > 0 {
+	if res.Legacy > 0 && kind.trust != doubtful {
 		s.warn(fmt.Sprintf("%d bytes of the text were not valid UTF-8 and were read as Windows-1252", res.Legacy))
 	}
 	if err != nil {
@@ -97,6 +101,7 @@ type sink struct {
 	bytes    int64
 	visible  bool
 	skipped  int
+	lost     losses
 	unsaid   int
 	summary  Summary
 }
@@ -138,6 +143,7 @@ func (s *sink) finish() Summary {
 	if s.unsaid > 0 {
 		s.summary.Warnings = append(s.summary.Warnings, fmt.Sprintf("and %d more like these", s.unsaid))
 	}
+	s.summary.Warnings = append(s.summary.Warnings, s.lost.warnings()...)
 	return s.summary
 }
 
@@ -148,8 +154,12 @@ func (s *sink) verdict() error {
 		return nil
 	case s.skipped > 0:
 		return fault.Permanentf("unreadable_document", "no page of the document could be read; %s", s.summary.Warnings[0])
-	case s.summary.MediaType == PDF:
+	case len(s.lost.glyphs) > 0:
+		return fault.Permanentf("no_text", "the PDF has text, but does not say which characters it is; export it again with its fonts embedded, or make it from a scan by OCR")
+	case len(s.lost.image) > 0:
 		return fault.Permanentf("no_text", "the PDF has no text, only images (a scan?); it would need OCR, which is not done here")
+	case s.summary.MediaType == PDF:
+		return fault.Permanentf("no_text", "the PDF has no text: its pages are blank, or hold nothing but drawings")
 	case s.summary.MediaType == Markdown || s.summary.MediaType == Text:
 		return emptyDocument()
 	}

@@ -28,6 +28,8 @@ const (
 	framePage frameKind = 'p'
 	// frameSkipped: a page could not be read; why.
 	frameSkipped frameKind = 'k'
+	// frameLost: not all of the page that was read last became text; what did not.
+	frameLost frameKind = 'l'
 	// frameEnd: all is said.
 	frameEnd frameKind = 'e'
 	// frameFault: the document could not be read; why.
@@ -46,6 +48,11 @@ type openedBody struct {
 type pageBody struct {
 	Page   int    `json:"page"`
 	Reason string `json:"reason,omitempty"`
+}
+
+// lostBody is the body of frameLost.
+type lostBody struct {
+	Loss loss `json:"loss"`
 }
 
 // faultBody is the body of frameFault. An error that is not Permanent has no code.

@@ -69,7 +69,7 @@ func hang() {
 	}
 }
 
-func (s scripted) Text(_ context.Context, n int) (page.Page, error) {
+func (s scripted) Text(_ context.Context, n int) (page.Page, loss, error) {
 	switch line := s[n-1]; line {
 	case "hang":
 		hang()
@@ -86,34 +86,40 @@ func (s scripted) Text(_ context.Context, n int) (page.Page, error) {
 			}
 			held = append(held, block)
 		}
-		return page.Page{Text: strconv.Itoa(len(held))}, nil
+		return page.Page{Text: strconv.Itoa(len(held))}, lossNone, nil
 	case "one allocation":
 		block := make([]byte, 1<<40)
-		return page.Page{Text: strconv.Itoa(len(block))}, nil
+		return page.Page{Text: strconv.Itoa(len(block))}, lossNone, nil
 	case "exit":
 		syscall.Exit(0) // os.Exit sleeps for a second under the race detector
 	case "garbage":
 		if _, err := os.Stdout.WriteString("\xff\xff\xff\xffp{}"); err != nil {
-			return page.Page{}, fmt.Errorf("write garbage: %w", err)
+			return page.Page{}, lossNone, fmt.Errorf("write garbage: %w", err)
 		}
 		hang()
 	case "killed":
 		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
-			return page.Page{}, fmt.Errorf("kill: %w", err)
+			return page.Page{}, lossNone, fmt.Errorf("kill: %w", err)
 		}
 		select {}
 	case "environment":
-		return page.Page{Text: "environment: " + strings.Join(os.Environ(), " ")}, nil
+		return page.Page{Text: "environment: " + strings.Join(os.Environ(), " ")}, lossNone, nil
 	case "pid":
-		return page.Page{Text: strconv.Itoa(os.Getpid())}, nil
+		return page.Page{Text: strconv.Itoa(os.Getpid())}, lossNone, nil
 	case "error":
-		return page.Page{}, fault.Permanentf("page_damaged", "it is damaged")
+		return page.Page{}, lossNone, fault.Permanentf("page_damaged", "it is damaged")
+	case "a scan":
+		return page.Page{}, lossImage, nil
+	case "cut":
+		return page.Page{Text: "what is left"}, lossPart, nil
+	case "unknown loss":
+		return page.Page{}, "of memory", nil
 	case "blank":
-		return page.Page{}, nil
+		return page.Page{}, lossNone, nil
 	default:
-		return page.Page{Text: line, Headings: []page.Heading{{Level: 1, Text: line}}}, nil
+		return page.Page{Text: line, Headings: []page.Heading{{Level: 1, Text: line}}}, lossNone, nil
 	}
-	return page.Page{}, errors.New("unreachable")
+	return page.Page{}, lossNone, errors.New("unreachable")
 }
 
 // file writes content to a file and opens it.

@@ -70,6 +70,9 @@ func contentType(src Source, kind Kind) string {
 		return "text/html; charset=utf-16be"
 	case textdoc.UTF8:
 	}
+	if kind.charset != "" {
+		return "text/html; charset=" + kind.charset
+	}
 	return src.MediaType
 }
 
@@ -161,6 +164,14 @@ func (p *progress) frame(kind frameKind, body json.RawMessage, s *sink) error {
 			return err
 		}
 		s.skip(v.Page, v.Reason)
+	case frameLost:
+		v, err := unpack[lostBody](body)
+		if err != nil {
+			return err
+		}
+		if !s.lost.note(p.current, v.Loss) {
+			return fmt.Errorf("%w: page %d lost %q", errFrame, p.current, v.Loss)
+		}
 	case frameFault:
 		v, err := unpack[faultBody](body)
 		if err != nil {

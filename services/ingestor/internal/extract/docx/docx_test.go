@@ -75,6 +75,10 @@ func TestWhatADocumentSaysAndWhatItHides(t *testing.T) {
 		{"formulas", run(`<m:oMath><m:r><m:t>x=1</m:t></m:r></m:oMath>`), "x=1"},
 		{"text boxes, once", run(`<w:r><mc:AlternateContent><mc:Choice><w:txbxContent>` + run(`<w:r><w:t>boxed</w:t></w:r>`) + `</w:txbxContent></mc:Choice><mc:Fallback><w:t>boxed</w:t></mc:Fallback></mc:AlternateContent></w:r><w:r><w:t>outside</w:t></w:r>`), "outside\n\nboxed"},
 		{"nested tables", `<w:tbl><w:tr><w:tc>` + run(`<w:r><w:t>a</w:t></w:r>`) + `<w:tbl><w:tr><w:tc>` + run(`<w:r><w:t>b</w:t></w:r>`) + `</w:tc></w:tr></w:tbl></w:tc><w:tc>` + run(`<w:r><w:t>c</w:t></w:r>`) + `</w:tc></w:tr></w:tbl>`, "| a b | c |"},
+		{"a cell over two columns", `<w:tbl><w:tr><w:tc><w:tcPr><w:gridSpan w:val="2"/></w:tcPr>` + run(`<w:r><w:t>a</w:t></w:r>`) + `</w:tc><w:tc>` + run(`<w:r><w:t>b</w:t></w:r>`) + `</w:tc></w:tr></w:tbl>`, "| a | | b |"},
+		{"a cell over two rows", `<w:tbl><w:tr><w:tc><w:tcPr><w:vMerge w:val="restart"/></w:tcPr>` + run(`<w:r><w:t>a</w:t></w:r>`) + `</w:tc><w:tc>` + run(`<w:r><w:t>b</w:t></w:r>`) +
+			`</w:tc></w:tr><w:tr><w:tc><w:tcPr><w:vMerge/><w:tcPrChange><w:tcPr><w:vMerge w:val="restart"/></w:tcPr></w:tcPrChange></w:tcPr>` + run("") + `</w:tc><w:tc>` + run(`<w:r><w:t>c</w:t></w:r>`) + `</w:tc></w:tr></w:tbl>`, "| a | b |\n| a | c |"},
+		{"a row that begins later", `<w:tbl><w:tr><w:trPr><w:gridBefore w:val="2"/></w:trPr><w:tc>` + run(`<w:r><w:t>a</w:t></w:r>`) + `</w:tc></w:tr></w:tbl>`, "| | | a |"},
 		{"two tables", strings.Repeat(`<w:tbl><w:tr><w:tc>`+run(`<w:r><w:t>a</w:t></w:r>`)+`</w:tc></w:tr></w:tbl>`, 2), "| a |\n\n| a |"},
 		{"invisible characters", run("<w:r><w:t>a\u202eb\u200bc</w:t></w:r>"), "abc"},
 	} {
@@ -97,7 +101,7 @@ func TestNotesFollowTheirParagraph(t *testing.T) {
 	got, _, _, err := read(t, archive(t,
 		"word/document.xml", body(`<w:p><w:r><w:t>One</w:t></w:r>`+ref("footnote")+`<w:r><w:t> two.</w:t></w:r>`+ref("endnote")+`</w:p>`+para("", "Next.")),
 		"word/footnotes.xml", note("footnote"), "word/endnotes.xml", note("endnote")))
-	want := "One[^2] two.[^e2]\n\n[^2]: a footnote\n\n[^e2]: a endnote\n\nNext."
+	want := "One two.\n\na footnote\n\na endnote\n\nNext."
 	if err != nil || got != want {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}

@@ -137,11 +137,9 @@ func (p *paragraph) content(e xml.StartElement) error {
 	return nil
 }
 
-// note notes a reference and marks its place.
-func (p *paragraph) note(id string) {
-	p.notes = append(p.notes, id)
-	p.text.WriteString("[^" + noteLabel(id) + "]")
-}
+// note notes a reference. Its place stays unmarked: a number in brackets
+// would look like the citation of a source in an answer that quotes it.
+func (p *paragraph) note(id string) { p.notes = append(p.notes, id) }
 
 // box reads a paragraph inside a text box, to be written after this one.
 func (p *paragraph) box() error {

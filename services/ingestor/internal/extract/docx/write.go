@@ -31,7 +31,8 @@ type writer struct {
 	title string
 	// cells are those of the open rows of the outermost table.
 	tables int
-	cells  []string
+	grid   page.Grid
+	cells  []page.Cell
 	// pending are the notes referred to since the last place to put them.
 	pending []string
 }
@@ -63,16 +64,21 @@ func (w *writer) start(r *reader, e xml.StartElement) error {
 	switch e.Name.Local {
 	case "p":
 		return w.paragraph(r)
-	case "del", "moveFrom", "Fallback", "sectPr", "tblPr", "tblGrid", "trPr", "tcPr", "sdtPr":
+	case "del", "moveFrom", "Fallback", "sectPr", "tblPr", "tblGrid", "sdtPr":
 		return r.skip()
+	case "trPr":
+		return w.rowProperties(r)
+	case "tcPr":
+		return w.cellProperties(r)
 	case "tbl":
 		w.tables++
 		if w.tables == 1 {
 			w.out.Table()
+			w.grid = page.Grid{}
 		}
 	case "tc":
 		if w.tables == 1 && len(w.cells) < maxCells {
-			w.cells = append(w.cells, "")
+			w.cells = append(w.cells, page.Cell{})
 		}
 	}
 	return nil
@@ -84,7 +90,7 @@ func (w *writer) end(local string) error {
 		if w.tables == 1 {
 			cells := w.cells
 			w.cells = w.cells[:0]
-			return w.out.Row(cells)
+			return w.out.Row(w.grid.Row(cells))
 		}
 	case "tbl":
 		w.tables--
@@ -127,8 +133,8 @@ func (w *writer) paragraph(r *reader) error {
 func (w *writer) write(p *paragraph) error {
 	text := p.text.String()
 	if w.tables > 0 {
-		if n := len(w.cells); n > 0 && len(w.cells[n-1]) < maxParagraph {
-			w.cells[n-1] = strings.TrimSpace(w.cells[n-1] + " " + page.OneLine(text))
+		if n := len(w.cells); n > 0 && len(w.cells[n-1].Text) < maxParagraph {
+			w.cells[n-1].Text = strings.TrimSpace(w.cells[n-1].Text + " " + page.OneLine(text))
 		}
 		return nil
 	}
@@ -158,21 +164,12 @@ func (w *writer) write(p *paragraph) error {
 
 func (w *writer) writeNotes() error {
 	for _, id := range w.pending {
-		if err := w.out.Paragraph("[^" + noteLabel(id) + "]: " + w.notes[id]); err != nil {
+		if err := w.out.Paragraph(w.notes[id]); err != nil {
 			return err
 		}
 	}
 	w.pending = w.pending[:0]
 	return nil
-}
-
-// noteLabel is a note's id without its kind.
-func noteLabel(id string) string {
-	_, label, _ := strings.Cut(id, ":")
-	if strings.HasPrefix(id, "endnote:") {
-		return "e" + label
-	}
-	return label
 }
 
 // readNotes returns the texts of footnotes and endnotes by "footnote:id" and "endnote:id".

@@ -1,7 +1,10 @@
 package htmldoc
 
 import (
+	"path"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/html"
 )
@@ -29,9 +32,9 @@ func roleOf(tag string) role {
 		return roleDropped
 	case "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr", "frame", "basefont", "bgsound":
 		return roleVoid
-	case "header", "footer", "aside":
+	case "header", "footer":
 		return roleFurniture
-	case "address", "article", "blockquote", "body", "caption", "center", "dd", "details", "dir", "div", "dl", "dt", "fieldset",
+	case "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dir", "div", "dl", "dt", "fieldset",
 		"figcaption", "figure", "form", "h1", "h2", "h3", "h4", "h5", "h6", "hgroup", "html", "legend", "li", "main", "ol", "p", "pre",
 		"search", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul", "listing", "xmp", "plaintext":
 		return roleBlock
@@ -48,6 +51,25 @@ func headContent(tag string) bool {
 	return false
 }
 
+// altText returns what an image says to those who do not see it, "" for one
+// that is only there to be looked at.
+func (a attributes) altText() string {
+	alt := strings.TrimSpace(a.alt)
+	if a.hidden || a.presentation || strings.IndexFunc(alt, unicode.IsLetter) < 0 || !strings.Contains(alt, " ") && imageName(alt) {
+		return ""
+	}
+	return alt
+}
+
+// imageName reports a file's name, which programs put where nobody wrote a text.
+func imageName(alt string) bool {
+	switch strings.ToLower(path.Ext(alt)) {
+	case ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".bmp", ".avif":
+		return true
+	}
+	return false
+}
+
 // headingLevel returns 1 to 6 for h1 to h6, else 0.
 func headingLevel(tag string) int {
 	if len(tag) == 2 && tag[0] == 'h' && tag[1] >= '1' && tag[1] <= '6' {
@@ -59,7 +81,8 @@ func headingLevel(tag string) int {
 // attributes are those of an element that matter here.
 type attributes struct {
 	hidden, presentation, main bool
-	start                      string
+	start, alt                 string
+	columns, rows              int
 }
 
 func readAttributes(z *html.Tokenizer, more bool) attributes {
@@ -81,9 +104,30 @@ func readAttributes(z *html.Tokenizer, more bool) attributes {
 			a.hidden = a.hidden || role == "navigation"
 		case "start":
 			a.start = string(val)
+		case "alt":
+			a.alt = string(val)
+		case "colspan":
+			a.columns = spanOf(string(val))
+		case "rowspan":
+			a.rows = spanOf(string(val))
+			if a.rows == 0 {
+				a.rows = maxSpan // to the end of the group
+			}
 		}
 	}
 	return a
+}
+
+// maxSpan bounds how far a cell spans, as HTML does.
+const maxSpan = 65534
+
+// spanOf reads a number of rows or columns as browsers do: what is no number is 1.
+func spanOf(val string) int {
+	n, err := strconv.Atoi(strings.TrimSpace(val))
+	if err != nil || n < 0 {
+		return 1
+	}
+	return min(n, maxSpan)
 }
 
 // hiddenStyle reports inline styles under which nobody sees the text.

@@ -36,7 +36,8 @@ type list struct {
 // headings: its cells are read like blocks.
 type table struct {
 	layout bool
-	cells  []string
+	grid   page.Grid
+	cells  []page.Cell
 	inCell bool
 }
 
@@ -161,8 +162,11 @@ func (w *renderer) start(tag string, attrs attributes) error {
 		}
 	}
 	if role == roleVoid {
-		if tag == "br" {
+		switch alt := attrs.altText(); {
+		case tag == "br":
 			w.inline.WriteByte('\n')
+		case tag == "img" && alt != "":
+			return w.text(" " + alt + " ")
 		}
 		return nil
 	}
@@ -212,7 +216,7 @@ func (w *renderer) open(tag string, attrs attributes) error {
 		w.tables = append(w.tables, table{layout: attrs.presentation})
 	case "td", "th":
 		if n := len(w.tables); n > 0 && len(w.tables[n-1].cells) < maxCells {
-			w.tables[n-1].cells = append(w.tables[n-1].cells, "")
+			w.tables[n-1].cells = append(w.tables[n-1].cells, page.Cell{Columns: attrs.columns, Rows: attrs.rows})
 			w.tables[n-1].inCell = true
 		}
 	case "q":
@@ -240,7 +244,7 @@ func (w *renderer) layout() error {
 		}
 		t.layout = true
 		for _, c := range t.cells {
-			if err := w.out.Paragraph(c); err != nil {
+			if err := w.out.Paragraph(c.Text); err != nil {
 				return err
 			}
 		}
@@ -338,6 +342,10 @@ func (w *renderer) shut(tag string) error {
 		}
 	case "tr":
 		return w.row()
+	case "thead", "tbody", "tfoot":
+		if n > 0 {
+			w.tables[n-1].grid.EndGroup()
+		}
 	case "table":
 		err := w.row()
 		w.tables = w.tables[:max(n-1, 0)]
@@ -359,7 +367,7 @@ func (w *renderer) row() error {
 	}
 	cells := w.tables[n-1].cells
 	w.tables[n-1].cells = nil
-	return w.out.Row(cells)
+	return w.out.Row(w.tables[n-1].grid.Row(cells))
 }
 
 // flush ends the open paragraph and writes it as what it is.
@@ -370,7 +378,7 @@ func (w *renderer) flush() error {
 		return nil
 	}
 	if n := len(w.tables); n > 0 && w.tables[n-1].inCell && !w.tables[n-1].layout && len(w.tables[n-1].cells) > 0 {
-		cell := &w.tables[n-1].cells[len(w.tables[n-1].cells)-1]
+		cell := &w.tables[n-1].cells[len(w.tables[n-1].cells)-1].Text
 		*cell = strings.TrimSpace(*cell + " " + page.OneLine(text))
 		if len(*cell) > maxInline {
 			return w.layout()

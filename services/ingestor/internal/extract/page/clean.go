@@ -1,6 +1,8 @@
 package page
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -72,30 +74,43 @@ func Clean(s string) string {
 	if !Suspect(s) {
 		return s
 	}
-	text, _ := cleanWithHeadings(s, nil)
-	return text
+	return cleanWithPlaces(s, nil)
 }
 
 // CleanPage returns p with [Clean] applied to its text and headings, the
-// headings moved along.
+// headings and running stretches moved along.
 func CleanPage(p Page) Page {
 	for i, h := range p.Headings {
 		p.Headings[i].Text = Clean(h.Text)
 	}
 	if Suspect(p.Text) {
-		p.Text, p.Headings = cleanWithHeadings(p.Text, p.Headings)
+		p.Text = cleanWithPlaces(p.Text, places(p))
 	}
 	return p
 }
 
-func cleanWithHeadings(s string, headings []Heading) (string, []Heading) {
+// places returns all positions in a page's text, ascending.
+func places(p Page) []*int {
+	all := make([]*int, 0, len(p.Headings)+2*len(p.Running))
+	for i := range p.Headings {
+		all = append(all, &p.Headings[i].Start)
+	}
+	for i := range p.Running {
+		all = append(all, &p.Running[i].Start, &p.Running[i].End)
+	}
+	slices.SortStableFunc(all, func(a, b *int) int { return cmp.Compare(*a, *b) })
+	return all
+}
+
+// cleanWithPlaces cleans s and moves the places in it, which ascend.
+func cleanWithPlaces(s string, places []*int) string {
 	var b strings.Builder
 	b.Grow(len(s))
 	var prev, raw rune
 	in, out, next := 0, 0, 0
 	for i, r := range s {
-		for next < len(headings) && headings[next].Start <= in {
-			headings[next].Start = out
+		for next < len(places) && *places[next] <= in {
+			*places[next] = out
 			next++
 		}
 		in++
@@ -113,8 +128,8 @@ func cleanWithHeadings(s string, headings []Heading) (string, []Heading) {
 		out++
 		b.WriteRune(r)
 	}
-	for ; next < len(headings); next++ {
-		headings[next].Start = out
+	for ; next < len(places); next++ {
+		*places[next] = out
 	}
-	return b.String(), headings
+	return b.String()
 }

@@ -26,6 +26,16 @@ type Page struct {
 	Text string `json:"text"`
 	// Headings are in the order of their Start.
 	Headings []Heading `json:"headings,omitempty"`
+	// Running are the stretches of Text that other pages repeat, such as
+	// running heads and page numbers, ascending and apart. They are text of
+	// the page, and nothing to search for.
+	Running []Range `json:"running,omitempty"`
+}
+
+// Range is a stretch of a part's Text, in code points.
+type Range struct {
+	Start int `json:"start"`
+	End   int `json:"end"`
 }
 
 // Heading is a heading inside a Page.
@@ -56,10 +66,25 @@ func Split(p Page) []Page {
 			h.Start -= runes
 			rest = append(rest, h)
 		}
-		p = Page{Number: p.Number, Offset: p.Offset + runes, Text: p.Text[cut:], Headings: rest}
+		var later []Range
+		head.Running, later = splitRanges(p.Running, runes)
+		p = Page{Number: p.Number, Offset: p.Offset + runes, Text: p.Text[cut:], Headings: rest, Running: later}
 		parts = append(parts, head)
 	}
 	return append(parts, p)
+}
+
+// splitRanges parts ranges at a position; the later ones count from there.
+func splitRanges(ranges []Range, at int) (before, after []Range) {
+	for _, r := range ranges {
+		if r.Start < at {
+			before = append(before, Range{r.Start, min(r.End, at)})
+		}
+		if r.End > at {
+			after = append(after, Range{max(r.Start-at, 0), r.End - at})
+		}
+	}
+	return before, after
 }
 
 // cutPoint returns where to cut s, in its second half, always more than zero.

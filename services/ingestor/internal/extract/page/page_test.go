@@ -27,6 +27,8 @@ func TestSplitKeepsTextHeadingsAndOffsets(t *testing.T) {
 			for i := range 50 {
 				in.Headings = append(in.Headings, page.Heading{Start: i * 1000 * per, Level: 1, Text: "x"})
 			}
+			in.Running = []page.Range{{Start: 0, End: per}, {Start: per, End: utf8.RuneCountInString(text)}}
+			running := 0
 			want := append([]page.Heading(nil), in.Headings...)
 			at, joined := 10, ""
 			var got []page.Heading
@@ -38,11 +40,17 @@ func TestSplitKeepsTextHeadingsAndOffsets(t *testing.T) {
 					h.Start += p.Offset - 10
 					got = append(got, h)
 				}
+				for _, r := range p.Running {
+					if r.Start < 0 || r.End > utf8.RuneCountInString(p.Text) {
+						t.Errorf("a running stretch of %+v", r)
+					}
+					running += r.End - r.Start
+				}
 				at += utf8.RuneCountInString(p.Text)
 				joined += p.Text
 			}
-			if joined != text {
-				t.Error("the text is not the same")
+			if joined != text || running != utf8.RuneCountInString(text) {
+				t.Errorf("the text is not the same, or %d of it running", running)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("headings (-want +got):\n%s", diff)
@@ -51,15 +59,17 @@ func TestSplitKeepsTextHeadingsAndOffsets(t *testing.T) {
 	}
 }
 
-func TestCleanPageMovesHeadings(t *testing.T) {
+func TestCleanPageMovesPlaces(t *testing.T) {
 	t.Parallel()
 	got := page.CleanPage(page.Page{
 		Text:     "\u200bOne\r\n\u202etwo\r\nThr\u00adee\xff",
 		Headings: []page.Heading{{Start: 1, Level: 1, Text: "O\u200bne"}, {Start: 12, Level: 2, Text: "Three"}, {Start: 99, Level: 2, Text: "beyond"}},
+		Running:  []page.Range{{Start: 1, End: 4}, {Start: 12, End: 99}},
 	})
 	want := page.Page{
 		Text:     "One\ntwo\nThree",
 		Headings: []page.Heading{{Start: 0, Level: 1, Text: "One"}, {Start: 8, Level: 2, Text: "Three"}, {Start: 13, Level: 2, Text: "beyond"}},
+		Running:  []page.Range{{Start: 0, End: 3}, {Start: 8, End: 13}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

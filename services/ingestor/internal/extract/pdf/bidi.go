@@ -31,24 +31,82 @@ func sortVisual(glyphs []glyph) {
 	})
 }
 
-// reverseWords reverses the order of a line's words.
-func reverseWords(words []visualWord) { slices.Reverse(words) }
+// latin reports letters that are read from left to right.
+func (w *visualWord) latin() bool {
+	return slices.ContainsFunc(w.texts, func(text string) bool {
+		r, _ := utf8.DecodeRuneInString(text)
+		return unicode.IsLetter(r) && !isRTL(r)
+	})
+}
 
-// turnBack reverses each run of words of the given direction: those that run
-// against the line.
-func turnBack(words []visualWord, rtl bool) {
+// wordRuns calls each for every run of words of the given direction.
+func wordRuns(words []visualWord, rtl bool, each func([]visualWord)) {
 	for i := 0; i < len(words); {
-		if words[i].rtl != rtl {
-			i++
-			continue
-		}
 		j := i
 		for j < len(words) && words[j].rtl == rtl {
 			j++
 		}
-		slices.Reverse(words[i:j])
-		i = j
+		if j > i {
+			each(words[i:j])
+		}
+		i = max(j, i+1)
 	}
+}
+
+// turnBack reverses each run of words of the given direction: those that run
+// against the line. Numbers alone follow each other as the line does.
+func turnBack(words []visualWord, rtl bool) {
+	wordRuns(words, rtl, func(run []visualWord) {
+		if rtl || slices.ContainsFunc(run, func(w visualWord) bool { return w.latin() }) {
+			slices.Reverse(run)
+		}
+	})
+}
+
+// embed settles the marks at the edges of what is read from left to right
+// inside a line that is not. They belong to the line: what stands left of a
+// number follows it.
+func embed(words []visualWord) {
+	wordRuns(words, false, func(run []visualWord) {
+		if slices.ContainsFunc(run, func(w visualWord) bool { return w.latin() }) {
+			swapEdges(&run[0], &run[len(run)-1])
+			return
+		}
+		for i := range run {
+			swapEdges(&run[i], &run[i])
+		}
+	})
+}
+
+// swapEdges puts the marks before the first word of a run behind its last one,
+// and the other way round.
+func swapEdges(first, last *visualWord) {
+	before := slices.IndexFunc(first.texts, belongsToNumber)
+	if before < 0 {
+		if first == last {
+			slices.Reverse(first.texts)
+		}
+		return
+	}
+	after := len(last.texts)
+	for after > 0 && !belongsToNumber(last.texts[after-1]) {
+		after--
+	}
+	if after == 0 {
+		return
+	}
+	head, tail := slices.Clone(first.texts[:before]), slices.Clone(last.texts[after:])
+	slices.Reverse(head)
+	slices.Reverse(tail)
+	last.texts = append(last.texts[:after:after], head...)
+	first.texts = append(tail, first.texts[before:]...)
+}
+
+// belongsToNumber reports what keeps its side of a number or a Latin word:
+// letters, digits, and the signs of percent and money.
+func belongsToNumber(text string) bool {
+	r, _ := utf8.DecodeRuneInString(text)
+	return unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.Is(unicode.Sc, r) || strings.ContainsRune("%‰°#", r)
 }
 
 // logical returns the word as it is typed. In a word read from right to left,

@@ -16,6 +16,8 @@ type bodyStyle struct {
 	size    float64
 	bold    bool
 	running map[string]bool // running heads and feet, without their numbers
+	// repeated are the running forms of lines at the edges of several pages.
+	repeated map[string]bool
 }
 
 // samplePages returns up to six pages (from 0) spread over a document, in
@@ -36,24 +38,27 @@ func samplePages(total int) []int {
 func (d *Document) sampleBody(ctx context.Context) (bodyStyle, error) {
 	weights := map[int]int{} // by size in fifths of a point
 	bold, all := 0, 0
-	edges := map[string]int{}
+	edges, seen := map[string]int{}, map[string][]int{}
 	for _, page := range samplePages(len(d.pages)) {
 		err := guard(func() error {
-			glyphs, unreadable, err := d.glyphs(ctx, d.pages[page])
+			shown, err := d.show(ctx, d.pages[page])
 			if err != nil {
 				return err
 			}
-			for i := range glyphs {
-				weights[int(math.Round(min(glyphs[i].size, 1e6)*5))]++
+			for i := range shown.glyphs {
+				weights[int(math.Round(min(shown.glyphs[i].size, 1e6)*5))]++
 				all++
-				if glyphs[i].bold {
+				if shown.glyphs[i].bold {
 					bold++
 				}
 			}
-			sample := readPage{paragraphs: pageParagraphs(glyphs), unreadable: unreadable}
+			sample := shown.read()
 			for i := range sample.paragraphs {
 				if atEdge(i, len(sample.paragraphs)) {
 					edges[withoutNumbers(sample.paragraphs[i].text)]++
+					for _, form := range runningForms(sample.paragraphs[i].text, page) {
+						seen[form] = append(seen[form], page)
+					}
 				}
 			}
 			d.sampled[page] = sample
@@ -63,12 +68,15 @@ func (d *Document) sampleBody(ctx context.Context) (bodyStyle, error) {
 			return bodyStyle{}, fmt.Errorf("read page: %w", err)
 		}
 	}
-	style := bodyStyle{size: 10, bold: bold*2 > all, running: map[string]bool{}}
+	style := bodyStyle{size: 10, bold: bold*2 > all, running: map[string]bool{}, repeated: map[string]bool{}}
 	best := 0
 	for size, weight := range weights {
 		if weight > best || weight == best && float64(size)/5 < style.size {
 			best, style.size = weight, float64(size)/5
 		}
+	}
+	for form, pages := range seen {
+		style.repeated[form] = isRunningForm(form, pages, len(d.pages))
 	}
 	for text, times := range edges {
 		style.running[text] = times > 1
@@ -136,12 +144,18 @@ func pageParagraphs(glyphs []glyph) []paragraph {
 type readPage struct {
 	paragraphs []paragraph
 	unreadable int
+	image      bool
+	partial    bool
 }
 
-// compose turns the paragraphs of a page into its text.
-func compose(read readPage, body *bodyStyle) Page {
+func (s shown) read() readPage {
+	return readPage{paragraphs: pageParagraphs(s.glyphs), unreadable: s.unreadable, image: s.image, partial: s.partial}
+}
+
+// compose turns the paragraphs of a page (from 0) into its text.
+func compose(read readPage, body *bodyStyle, number int) Page {
 	all := read.paragraphs
-	page := Page{Unreadable: read.unreadable}
+	page := Page{Unreadable: read.unreadable, Image: read.image, Partial: read.partial}
 	var text strings.Builder
 	runes := 0
 	for i := range all {
@@ -149,14 +163,20 @@ func compose(read readPage, body *bodyStyle) Page {
 		if text.Len() > 0 {
 			text.WriteString("\n\n")
 			runes += 2
+		} else {
+			p.text = strings.TrimLeft(p.text, "\t") // an empty first cell
 		}
-		if level := headingLevel(p, body); level > 0 && (!atEdge(i, len(all)) || !body.isRunning(p)) {
+		if level := headingLevel(p, body); level > 0 && (!atEdge(i, len(all)) || !body.isRunning(p) && !body.repeats(p, number)) {
 			page.Headings = append(page.Headings, Heading{
 				Start: runes, Level: level, Text: strings.Join(strings.Fields(p.text), " "),
 			})
 		}
 		text.WriteString(p.text)
+		start := runes
 		runes += utf8.RuneCountInString(p.text)
+		if atEdge(i, len(all)) && body.repeats(p, number) {
+			page.Running = append(page.Running, Range{Start: start, End: runes})
+		}
 	}
 	page.Text = text.String()
 	return page

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	lib "github.com/ledongthuc/pdf"
@@ -71,15 +72,28 @@ type Document struct {
 // paragraph the lines of the page are joined by spaces, and words hyphenated
 // at a line's end are made whole; a single line break stands where the page
 // itself breaks deliberately: list items, verses, addresses, table rows. The
-// cells of a table row are separated by tabs.
+// cells of a table row are separated by tabs; an empty cell before the row's
+// last one keeps its tab where the rows around tell that it is there.
 type Page struct {
 	Text     string
 	Headings []Heading // in the order of Text
+	// Running are the paragraphs of Text that stand at the edge of other
+	// pages too, in its order: heads, feet, page numbers. The first page has
+	// none, so that what they say is said once.
+	Running []Range
 	// Unreadable counts characters that the page shows but whose text the
 	// file does not tell; Text lacks them. They are common in scans made
 	// "searchable" badly and in files whose fonts lost their encoding.
 	Unreadable int
+	// Image reports that the page shows an image.
+	Image bool
+	// Partial reports that some of the page's content is damaged or missing;
+	// Text is what the rest says.
+	Partial bool
 }
+
+// Range is a stretch of Page.Text, in runes.
+type Range struct{ Start, End int }
 
 // Heading is a paragraph of Text that is set like a heading.
 type Heading struct {
@@ -138,14 +152,14 @@ func (d *Document) Page(ctx context.Context, n int) (Page, error) {
 	err := guard(func() error {
 		read, ok := d.sampled[n-1]
 		if !ok {
-			glyphs, unreadable, err := d.glyphs(ctx, d.pages[n-1])
+			shown, err := d.show(ctx, d.pages[n-1])
 			if err != nil {
 				return err
 			}
-			read = readPage{paragraphs: pageParagraphs(glyphs), unreadable: unreadable}
+			read = shown.read()
 		}
 		delete(d.sampled, n-1)
-		page = compose(read, d.body)
+		page = compose(read, d.body, n-1)
 		return nil
 	})
 	if err == nil {
@@ -155,7 +169,7 @@ func (d *Document) Page(ctx context.Context, n int) (Page, error) {
 	if ctx.Err() != nil || errors.As(err, &f) {
 		return Page{}, fmt.Errorf("page %d: %w", n, err)
 	}
-	return Page{}, fault.Permanentf("page_damaged", "page %d is damaged and cannot be read", n).WithCause(err)
+	return Page{}, fault.Permanentf("page_damaged", "it is damaged, or its content is missing from the file").WithCause(err)
 }
 
 // guard turns a panic, which the library uses for damage, into an error.
@@ -168,32 +182,43 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// glyphs runs a page's content.
-func (d *Document) glyphs(ctx context.Context, p pageNode) (glyphs []glyph, unreadable int, err error) {
+// shown is what a page's content shows.
+type shown struct {
+	glyphs     []glyph
+	unreadable int
+	image      bool
+	partial    bool
+}
+
+// show runs a page's content.
+func (d *Document) show(ctx context.Context, p pageNode) (shown, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, 0, fmt.Errorf("read page: %w", err)
+		return shown{}, fmt.Errorf("read page: %w", err)
 	}
 	if p.v.IsNull() {
-		return nil, 0, errors.New("the page's object is missing")
+		return shown{}, errors.New("the page's object is missing")
 	}
-	content, err := d.content(p.v.Key("Contents"))
+	content, partial, err := d.content(p.v)
 	if err != nil {
-		return nil, 0, err
+		return shown{}, err
 	}
 	in := &interpreter{doc: d, ctx: ctx, bytes: int64(len(content)), box: p.box}
 	in.gs = graphics{ctm: identity(), scale: 1}
 	in.text, in.line = identity(), identity()
 	if err := in.run(content, &resources{v: p.resources}, 0); err != nil {
-		return nil, 0, err
+		return shown{}, err
 	}
-	return in.glyphs, in.unread, nil
+	return shown{glyphs: in.glyphs, unreadable: in.unread, image: in.image, partial: partial}, nil
 }
 
-// content joins a page's content streams. Damaged ones are left out unless all are.
-func (d *Document) content(v lib.Value) ([]byte, error) {
-	switch v.Kind() {
+// content joins a page's content streams. Damaged and missing ones are left
+// out, which makes the content partial, unless all are. A page that names no
+// content is blank; one whose content is not in the file is damaged.
+func (d *Document) content(p lib.Value) (content []byte, partial bool, err error) {
+	switch v := p.Key("Contents"); v.Kind() {
 	case lib.Stream:
-		return d.contentStream(v, d.limits.StreamBytes)
+		content, err = d.contentStream(v, d.limits.StreamBytes)
+		return content, false, err
 	case lib.Array:
 		var joined []byte
 		var first error
@@ -210,11 +235,14 @@ func (d *Document) content(v lib.Value) ([]byte, error) {
 			joined = append(append(joined, part...), '\n')
 		}
 		if first != nil && (len(joined) <= v.Len() || fault.Is(first, fault.Permanent)) {
-			return nil, first
+			return nil, false, first
 		}
-		return joined, nil
+		return joined, first != nil, nil
 	default:
-		return nil, nil
+		if slices.Contains(p.Keys(), "Contents") {
+			return nil, false, errors.New("the page's content is missing")
+		}
+		return nil, false, nil
 	}
 }
 

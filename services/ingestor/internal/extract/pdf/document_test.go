@@ -59,6 +59,13 @@ func checkPage(t testing.TB, page pdf.Page) {
 	}
 	runes := []rune(page.Text)
 	last := -1
+	for _, r := range page.Running {
+		if r.Start <= last || r.End <= r.Start || r.End > len(runes) {
+			t.Fatalf("running stretch out of order or range: %+v", r)
+		}
+		last = r.End
+	}
+	last = -1
 	for _, h := range page.Headings {
 		if h.Start <= last || h.Start >= len(runes) || h.Level < 1 || h.Level > 6 {
 			t.Fatalf("heading out of order or range: %+v", h)

@@ -12,8 +12,10 @@ func (in *interpreter) drawObject(operands []object, res *resources, depth int) 
 	if len(operands) == 0 {
 		return nil
 	}
-	form := res.form(string(operands[0].b))
+	name := string(operands[0].b)
+	form := res.form(name)
 	if form.Kind() != lib.Stream {
+		in.image = in.image || res.v.Key("XObject").Key(name).Key("Subtype").Name() == "Image"
 		return nil
 	}
 	if depth >= in.doc.limits.FormDepth {

@@ -70,7 +70,7 @@ func FuzzContent(f *testing.F) {
 		if err != nil && !fault.Is(err, fault.Permanent) {
 			t.Fatalf("%v is no permanent fault", err)
 		}
-		page := compose(readPage{paragraphs: pageParagraphs(in.glyphs)}, &bodyStyle{size: 10})
+		page := compose(readPage{paragraphs: pageParagraphs(in.glyphs)}, &bodyStyle{size: 10}, 0)
 		if !utf8.ValidString(page.Text) {
 			t.Fatalf("text %q is not UTF-8", page.Text)
 		}

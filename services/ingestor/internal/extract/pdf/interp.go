@@ -45,6 +45,7 @@ type interpreter struct {
 	bytes  int64 // decoded so far
 	chars  int
 	unread int        // characters whose text nothing tells
+	image  bool       // an image was drawn
 	box    [4]float64 // glyphs that start outside are not seen; all zero: no box
 	marks  []mark
 	glyphs []glyph
@@ -87,6 +88,7 @@ func (in *interpreter) run(content []byte, res *resources, depth int) error {
 			}
 		}
 		if o.is("BI") {
+			in.image = true
 			skipImage(l)
 		} else if err := in.operator(o.b, operands, res, depth); err != nil {
 			return err

@@ -64,6 +64,19 @@ func TestReadingOrder(t *testing.T) {
 	}
 }
 
+// table shows rows in columns of 100 points; an empty text shows nothing.
+func table(rows ...[]string) string {
+	var content strings.Builder
+	for i, row := range rows {
+		for k, text := range row {
+			if text != "" {
+				content.WriteString(at(50+100*float64(k), 700-12*float64(i), text))
+			}
+		}
+	}
+	return content.String()
+}
+
 func TestLayout(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct{ content, want string }{
@@ -91,6 +104,38 @@ func TestLayout(t *testing.T) {
 		},
 		"table rows": {
 			at(50, 700, "Item") + at(150, 700, "Found") + at(50, 688, "Boot") + at(150, 688, "May"), "Item\tFound\nBoot\tMay",
+		},
+		"empty cell in the middle": {
+			table([]string{"Part", "2023", "2024", "2025"}, []string{"Wheel", "1.0", "1.1", "1.2"}, []string{"Soft", "6.0", "", "9.9"}, []string{"Total", "7.0", "1.1", "11.1"}),
+			"Part\t2023\t2024\t2025\nWheel\t1.0\t1.1\t1.2\nSoft\t6.0\t\t9.9\nTotal\t7.0\t1.1\t11.1",
+		},
+		"empty cells up to the last": {
+			table([]string{"Item", "Qty", "Price", "Sum"}, []string{"Chain", "40", "2.00", "80.00"}, []string{"Total", "", "", "80.00"}),
+			"Item\tQty\tPrice\tSum\nChain\t40\t2.00\t80.00\nTotal\t\t\t80.00",
+		},
+		"empty cell at the beginning": {
+			at(50, 720, "Above the table") + table([]string{"", "Day", "Night"}, []string{"Pool", "4.00", "6.00"}, []string{"Gym", "9.00", "9.50"}),
+			"Above the table\n\n\tDay\tNight\nPool\t4.00\t6.00\nGym\t9.00\t9.50",
+		},
+		"empty cell at the page's beginning": {
+			table([]string{"", "Day", "Night"}, []string{"Pool", "4.00", "6.00"}, []string{"Gym", "9.00", "9.50"}),
+			"Day\tNight\nPool\t4.00\t6.00\nGym\t9.00\t9.50",
+		},
+		"one row is no evidence": {
+			table([]string{"Item", "Qty", "Price"}, []string{"Total", "", "80.00"}, []string{"Tax", "", "8.00"}),
+			"Item\tQty\tPrice\nTotal\t80.00\nTax\t8.00",
+		},
+		"rows that do not agree are no evidence": {
+			at(50, 700, "a") + at(90, 700, "b") + at(130, 700, "c") + at(50, 688, "a") + at(110, 688, "b") + at(150, 688, "c") + at(50, 676, "a") + at(150, 676, "c"),
+			"a\tb\tc\na\tb\tc\na\tc",
+		},
+		"a cell over two columns stays": {
+			table([]string{"Item", "Qty", "Price"}, []string{"Chain", "40", "2.00"}) + at(50, 676, "Note") + at(100, 676, "as agreed in a letter"),
+			"Item\tQty\tPrice\nChain\t40\t2.00\nNote\tas agreed in a letter",
+		},
+		"dots far apart are no cells": {
+			table([]string{"One", ".", ".", ".", "1"}, []string{"Two", ".", ".", ".", "2"}, []string{"Three", "", "", "", "3"}),
+			"One\t.\t.\t.\t1\nTwo\t.\t.\t.\t2\nThree\t3",
 		},
 		"exponent": {
 			"BT /F1 10 Tf 50 700 Td (E = mc) Tj /F1 6 Tf 4 Ts (2) Tj 0 Ts /F1 10 Tf ( holds) Tj ET", "E = mc2 holds",

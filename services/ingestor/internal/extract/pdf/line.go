@@ -48,6 +48,7 @@ func lines(segs []segment) []line {
 		out[i].compose()
 	}
 	alignCells(out)
+	fillCells(out)
 	kept := out[:0]
 	for _, l := range out {
 		if l.text != "" {

@@ -242,3 +242,58 @@ func TestCrowdedPages(t *testing.T) {
 		})
 	}
 }
+
+// A page whose content is not in the file is damaged; one that has none is blank.
+func TestMissingContentIsDamage(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		contents, code, text string
+		partial              bool
+	}{
+		"no content":           {"", "", "", false},
+		"an empty list":        {"/Contents []", "", "", false},
+		"the object is gone":   {"/Contents 99 0 R", "page_damaged", "", false},
+		"all parts are gone":   {"/Contents [98 0 R 99 0 R]", "page_damaged", "", false},
+		"one part is gone":     {"/Contents [4 0 R 99 0 R]", "", "what is there", true},
+		"no part is gone":      {"/Contents [4 0 R]", "", "what is there", false},
+		"it is something else": {"/Contents 3 0 R", "page_damaged", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBuilder()
+			b.object("<</Type/Catalog/Pages 2 0 R>>")
+			b.object("<</Type/Pages/Kids[3 0 R]/Count 1/MediaBox[0 0 600 800]/Resources<</Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>>>")
+			b.object("<</Type/Page " + c.contents + ">>")
+			b.stream("", at(50, 700, "what is there"))
+			page, err := open(t, b.finish()).Page(t.Context(), 1)
+			if publicCode(err) != c.code || page.Text != c.text || page.Partial != c.partial {
+				t.Errorf("page %+v, error %v", page, err)
+			}
+		})
+	}
+}
+
+func TestImagesAreNoticed(t *testing.T) {
+	t.Parallel()
+	const image = "<</Type/XObject/Subtype/Image/Width 1/Height 1/BitsPerComponent 8/ColorSpace/DeviceGray/Length 1>>\nstream\nx\nendstream"
+	const form = "<</Type/XObject/Subtype/Form/Length 6/Resources<</XObject<</Im 5 0 R>>>>>>\nstream\n/Im Do\nendstream"
+	for name, c := range map[string]struct {
+		content string
+		want    bool
+	}{
+		"nothing drawn":      {"", false},
+		"a box":              {"0 0 100 100 re f", false},
+		"an image":           {"q 500 0 0 700 0 0 cm /Im Do Q", true},
+		"an image in a form": {"/Fm Do", true},
+		"an inline image":    {"BI /W 1 /H 1 /BPC 8 /CS /G ID x EI", true},
+		"an unknown object":  {"/None Do", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			page, err := open(t, onePage(c.content, "/XObject<</Im 5 0 R/Fm 6 0 R>>", image, form)).Page(t.Context(), 1)
+			if err != nil || page.Image != c.want {
+				t.Errorf("page %+v, error %v", page, err)
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package pdf
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -140,8 +141,9 @@ func (l *line) composeRTL(glyphs []glyph) {
 		words[len(words)-1].add(g.text)
 	}
 	if right >= left {
-		reverseWords(words)
+		slices.Reverse(words)
 		turnBack(words, false)
+		embed(words)
 	} else {
 		turnBack(words, true)
 	}

@@ -34,6 +34,8 @@ const (
 	lineUnderline
 	// lineOpaque is a line of code or front matter.
 	lineOpaque
+	// lineFrontEnd is the last line of front matter.
+	lineFrontEnd
 )
 
 // maxFrontMatter bounds the lines of front matter; beyond it the opening rule was just a rule.
@@ -45,6 +47,9 @@ func (s *scanner) line(line, before []byte) (kind lineKind, level int, text stri
 	s.lines++
 	if s.inFrontMatter(line) {
 		s.blank, s.run = false, 0
+		if !s.front {
+			return lineFrontEnd, 0, ""
+		}
 		return lineOpaque, 0, ""
 	}
 	trimmed := bytes.TrimRight(line, " \t")
@@ -102,14 +107,24 @@ func (s *scanner) inFrontMatter(line []byte) bool {
 		s.front = false
 		return true
 	}
-	if s.frontLine > maxFrontMatter || s.frontLine == 1 && trimmed == "" {
-		s.front = false
+	if s.frontLine > maxFrontMatter || s.frontLine == 1 && trimmed == "" || !yamlLine(trimmed) {
+		s.front, s.title = false, ""
 		return false
 	}
 	if value, ok := strings.CutPrefix(trimmed, "title:"); ok && s.title == "" {
 		s.title = strings.TrimSpace(strings.Trim(strings.TrimSpace(value), `"'`))
 	}
 	return true
+}
+
+// yamlLine reports a line that front matter may hold: a key, something below
+// one, or a comment. Text that happens to follow a rule has others.
+func yamlLine(line string) bool {
+	if line == "" || strings.IndexByte(" \t-#]}", line[0]) >= 0 {
+		return true
+	}
+	key, value, ok := strings.Cut(line, ":")
+	return ok && (value == "" || value[0] == ' ') && !strings.ContainsAny(strings.Trim(key, `"'`), " \t")
 }
 
 // fenced follows code fences and reports whether line belongs to one.
@@ -186,7 +201,7 @@ func titleable(line []byte) bool {
 
 // plainText takes the inline markup of Markdown off a heading: emphasis, code, links, images, anchors.
 func plainText(s string) string {
-	s = strings.TrimSpace(s)
+	s = strings.TrimSpace(withoutNotes(s))
 	if i := strings.LastIndex(s, "{#"); i > 0 && strings.HasSuffix(s, "}") {
 		s = strings.TrimSpace(s[:i])
 	}

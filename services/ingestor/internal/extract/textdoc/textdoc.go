@@ -1,6 +1,6 @@
 // Package textdoc reads Markdown and plain text. Bytes in any common encoding
-// enter; the document's own text leaves, verbatim but for line ends and
-// invisible characters, in parts cut at structural boundaries, with its
+// enter; the document's own text leaves, verbatim but for line ends, invisible
+// characters, front matter and the marks of footnotes, in parts cut at structural boundaries, with its
 // headings. Memory is bounded whatever the size; it promises the same parts
 // for the same bytes.
 package textdoc
@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
@@ -131,9 +132,13 @@ type cutter struct {
 	// before is the line before it, as bounds in buf.
 	before   [2]int
 	headings []byteHeading
-	offset   int
-	total    int64
-	visible  bool
+	// gone are the bounds in buf of what is left out, ascending.
+	gone   [][2]int
+	offset int
+	total  int64
+	// dropped is how much of total was left out.
+	dropped int64
+	visible bool
 }
 
 type byteHeading struct {
@@ -142,7 +147,7 @@ type byteHeading struct {
 }
 
 func (c *cutter) result(clean cleaner) Result {
-	return Result{Title: page.OneLine(c.scan.title), Bytes: c.total, Visible: c.visible, Legacy: clean.legacy}
+	return Result{Title: page.OneLine(c.scan.title), Bytes: c.total - c.dropped, Visible: c.visible, Legacy: clean.legacy}
 }
 
 // advance classifies the complete lines in buf and emits the parts that end among them.
@@ -192,7 +197,16 @@ func (c *cutter) line(end int) (int, error) {
 		c.headings = append(c.headings, byteHeading{at: start, level: level, text: text})
 	case lineUnderline:
 		c.headings = append(c.headings, byteHeading{at: c.before[0], level: level, text: text})
+	case lineFrontEnd:
+		if c.offset == 0 {
+			c.gone = append(c.gone, [2]int{0, min(end+1, len(c.buf))})
+		}
 	case lineText, lineBlank, lineOpaque:
+	}
+	if c.scan.markdown && (kind == lineText || kind == lineHeading) {
+		for _, m := range noteMarks(c.buf[start:end]) {
+			c.gone = append(c.gone, [2]int{start + m[0], start + m[1]})
+		}
 	}
 	c.before = [2]int{start, end}
 	return shift, nil
@@ -227,14 +241,12 @@ func (c *cutter) cut(n int) error {
 	if n == 0 {
 		return nil
 	}
-	text := string(c.buf[:n])
-	if !c.visible {
-		c.visible = len(bytes.TrimSpace(c.buf[:n])) > 0
-	}
+	text, ends := c.kept(n)
+	c.visible = c.visible || strings.TrimSpace(text) != ""
 	out := page.Page{Offset: c.offset, Text: text}
 	at, runes, used := 0, 0, 0
 	for _, h := range c.headings {
-		if h.at >= n {
+		if h.at >= ends {
 			break
 		}
 		runes += utf8.RuneCountInString(text[at:h.at])
@@ -245,13 +257,44 @@ func (c *cutter) cut(n int) error {
 	c.offset += runes + utf8.RuneCountInString(text[at:])
 	c.headings = c.headings[:copy(c.headings, c.headings[used:])]
 	for i := range c.headings {
-		c.headings[i].at -= n
+		c.headings[i].at -= ends
 	}
 	c.buf = c.buf[:copy(c.buf, c.buf[n:])]
+	if text == "" {
+		return nil
+	}
 	for _, part := range page.Split(out) {
 		if err := c.emit(part); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// kept returns the first n bytes of the buffer without what is gone from them,
+// and how long they are then. The headings move along: those that begin
+// before n stand at their place in what is kept, the others after its end.
+func (c *cutter) kept(n int) (text string, ends int) {
+	var b strings.Builder
+	at, used, next := 0, 0, 0
+	move := func(to int) {
+		for ; next < len(c.headings) && c.headings[next].at < to; next++ {
+			c.headings[next].at -= at - b.Len()
+		}
+	}
+	for ; used < len(c.gone) && c.gone[used][0] < n; used++ {
+		from, to := c.gone[used][0], min(c.gone[used][1], n)
+		move(from + 1)
+		b.Write(c.buf[at:from])
+		at = to
+		c.dropped += int64(to - from)
+	}
+	move(len(c.buf) + 1)
+	b.Write(c.buf[at:n])
+	c.gone = c.gone[:copy(c.gone, c.gone[used:])]
+	for i := range c.gone {
+		c.gone[i][0] -= n
+		c.gone[i][1] -= n
+	}
+	return b.String(), b.Len()
 }

@@ -121,6 +121,69 @@ func TestFrontMatterThatIsNoneIsText(t *testing.T) {
 	}
 }
 
+func TestFrontMatterIsLeftOut(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, in, want, title string }{
+		{"with a title", "---\ntitle: \"A: b\"\ntags: [a, b]\nlist:\n  - x\n- y\n# comment\n\n---\n# One\n\nText.", "# One\n\nText.", "A: b"},
+		{"without one", "---\nauthor: x\n...\n\n# One\n", "\n# One\n", "One"},
+		{"with line ends of Windows", "---\r\nauthor: x\r\n---\r\ntext", "text", ""},
+		{"nothing else", "---\nauthor: x\n---", "", ""},
+		{"a rule and text", "---\nIt says: this is text.\n---\nmore", "---\nIt says: this is text.\n---\nmore", ""},
+		{"never closed", "---\nkey: value\n", "---\nkey: value\n", ""},
+		{"a title, then text", "---\ntitle: x\nThis is text.\n---\nmore", "---\ntitle: x\nThis is text.\n---\nmore", ""},
+		{"further down", "text\n\n---\nkey: value\n---\n", "text\n\n---\nkey: value\n---\n", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			parts, res := read(t, iotest.OneByteReader(strings.NewReader(tc.in)), textdoc.Options{Markdown: true})
+			if got, _ := whole(t, parts); got != tc.want || res.Title != tc.title || res.Bytes != int64(len(got)) {
+				t.Errorf("got %q, result %+v, want %q", got, res, tc.want)
+			}
+		})
+	}
+	parts, _ := read(t, strings.NewReader("---\nkey: value\n---\n"), textdoc.Options{})
+	if got, _ := whole(t, parts); got != "---\nkey: value\n---\n" {
+		t.Errorf("plain text has no front matter, got %q", got)
+	}
+}
+
+func TestMarksOfFootnotesAreLeftOut(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, in, want string }{
+		{"reference and note", "Opened in 1931.[^1] It has\n\n[^1]: A flood came.\n[^long-name]:\n    Indented.\n", "Opened in 1931. It has\n\nA flood came.\n\n    Indented.\n"},
+		{"several in a line", "a[^1][^2], b[^3]", "a, b"},
+		{"in a table", "| a[^1] | b |", "| a | b |"},
+		{"in code", "use `x[^1]` and\n\n```\ny[^2]\n[^3]: z\n```\n", "use `x[^1]` and\n\n```\ny[^2]\n[^3]: z\n```\n"},
+		{"what is no mark", "[^a-z]+ and x[^ab] and see [^1] and [^ 1]: x and a[^12345]", "[^a-z]+ and x[^ab] and see [^1] and [^ 1]: x and a[^12345]"},
+		{"links", "[^1](x) a[1] [x]: y", "[^1](x) a[1] [x]: y"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			parts, res := read(t, iotest.OneByteReader(strings.NewReader(tc.in)), textdoc.Options{Markdown: true})
+			if got, _ := whole(t, parts); got != tc.want || res.Bytes != int64(len(got)) {
+				t.Errorf("got %q, result %+v, want %q", got, res, tc.want)
+			}
+		})
+	}
+}
+
+func TestHeadingsStandWhereTheyAreKept(t *testing.T) {
+	t.Parallel()
+	text := "---\nkey: value\n---\n# Öne[^1]\n\nText.[^2]\n\nTwo[^3]\n===\n\n[^1]: Note.\n\n" + strings.Repeat("Some text.[^4]\n", 9000) + "\n# Three\n"
+	parts, _ := read(t, strings.NewReader(text), textdoc.Options{Markdown: true})
+	got, headings := whole(t, parts)
+	runes := []rune(got)
+	for i, want := range []string{"# Öne\n", "Two\n===", "# Three\n"} {
+		at := headings[i].Start
+		if !strings.HasPrefix(string(runes[at:min(at+20, len(runes))]), want) || strings.Trim(want, "#=\n ") != headings[i].Text {
+			t.Errorf("heading %+v stands at %q, want %q", headings[i], string(runes[at:min(at+20, len(runes))]), want)
+		}
+	}
+	if len(parts) < 2 || strings.Contains(got, "[^") {
+		t.Errorf("%d parts, of which some hold marks", len(parts))
+	}
+}
+
 func TestPartsAreCutAtStructure(t *testing.T) {
 	t.Parallel()
 	section := "# A heading\n\n" + strings.Repeat("A line of text.\n", 50) + "\n"
@@ -223,7 +286,7 @@ func FuzzRead(f *testing.F) {
 		if slow != text {
 			t.Errorf("text depends on the sizes of reads: %q and %q", text, slow)
 		}
-		twice, _ := read(t, strings.NewReader(text), textdoc.Options{Markdown: markdown})
+		twice, _ := read(t, strings.NewReader(text), textdoc.Options{})
 		if second, _ := whole(t, twice); second != text {
 			t.Errorf("clean text changes: %q to %q", text, second)
 		}
