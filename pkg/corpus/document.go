@@ -87,6 +87,7 @@ type Chunk struct {
 	// Text is the slice [CharStart, CharEnd) of the page's text, verbatim.
 	Text string
 	// Section is the path of headings above the chunk, joined by " › ", or "".
+	// Of a chunk that begins inside a table its end is the names of the columns.
 	Section string
 	// Page counts from 1; 0 for formats without pages, whose text is one page.
 	Page int
