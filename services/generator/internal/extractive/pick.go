@@ -26,6 +26,9 @@ func (q *inquiry) pick(w Weights) []pick {
 		if used > 0 && c.total < w.More*ranked[0].total {
 			break
 		}
+		if used > 0 && c.alone() {
+			continue
+		}
 		p, sentences := q.withPredecessor(c)
 		lead, needed := c.introduction(out)
 		if needed {
@@ -43,6 +46,12 @@ func (q *inquiry) pick(w Weights) []pick {
 		}
 	}
 	return out
+}
+
+// alone reports whether the candidate stands for itself and has no word of the
+// question: what stands beside it in a sheet or a table says nothing for it.
+func (c *candidate) alone() bool {
+	return (c.span.Kind == sentence.Line || c.span.Kind == sentence.Row) && c.overlap == 0
 }
 
 // outdoes reports whether another row or item below the same introduction

@@ -194,18 +194,21 @@ func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
 	intro := -1
 	for k, s := range t.spans {
 		body := s.Of(p.Text)
-		if s.Kind == sentence.Heading {
+		switch s.Kind {
+		case sentence.Heading:
 			heading = shares[k]
 			continue
-		}
-		if s.Kind == sentence.Prose {
+		case sentence.Prose, sentence.Line:
 			intro = -1
 		}
 		if introduces(t.spans, k, body) {
 			intro = k
 			continue
 		}
-		if s.Kind == sentence.Code || !usable(body) || s.Kind == sentence.Prose && data(body) {
+		if s.Kind == sentence.Code || !usable(body) || (s.Kind == sentence.Prose || s.Kind == sentence.Line) && data(body) {
+			continue
+		}
+		if s.Kind == sentence.Line && !adds(t.each[k], words.terms) && q.asks.met(body, q.question) == 0 {
 			continue
 		}
 		c := &candidate{
@@ -222,14 +225,21 @@ func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
 		if intro >= 0 {
 			c.overlap = max(c.overlap, words.share(merge(t.each[intro], t.each[k])))
 		}
-		if k+1 < len(t.spans) {
+		if k+1 < len(t.spans) && t.spans[k+1].Kind != sentence.Heading && t.spans[k+1].Kind != sentence.Line {
 			c.next = shares[k+1]
 		}
 		if n := len(t.each[k]); n > 0 {
 			c.dense = shares[k] * float64(len(words.terms)) / math.Max(float64(n), 5)
 		}
-		q.candidates = append(q.candidates, c)
+		if c.overlap+c.previous+c.heading > 0 {
+			q.candidates = append(q.candidates, c)
+		}
 	}
+}
+
+// adds reports whether a line has a word that the question has not.
+func adds(line, asked []lexical.Term) bool {
+	return slices.ContainsFunc(line, func(t lexical.Term) bool { return !has(asked, t.ID) })
 }
 
 // introduces reports whether a sentence only introduces the rows or items
