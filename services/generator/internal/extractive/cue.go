@@ -71,7 +71,9 @@ func (a asks) met(sentence, question string) float64 {
 	return 0
 }
 
-func year(n string) bool { return len(n) == 4 && (n[0] == '1' || n[0] == '2') }
+func year(n string) bool {
+	return len(n) == 4 && (n[0] == '1' || n[0] == '2') && strings.Trim(n, "0123456789") == ""
+}
 
 // name looks for a capitalised word inside the sentence that the question
 // does not have. Scripts without capitals tell nothing.

@@ -9,6 +9,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/lexical"
 
+	"github.com/ragbus/ragbus/services/generator/internal/evidence"
 	"github.com/ragbus/ragbus/services/generator/internal/sentence"
 )
 
@@ -29,6 +30,8 @@ type Weights struct {
 	Cue float64
 	// Dense: share of the sentence's own words that the question has.
 	Dense float64
+	// Named: the question names what the row or the labelled line is about.
+	Named float64
 	// More is the share of the best score from which another sentence is added.
 	More float64
 	// Least is the confidence below which the writer abstains: by words in
@@ -43,7 +46,7 @@ type Weights struct {
 // DefaultWeights returns the tuned ones.
 func DefaultWeights() Weights {
 	return Weights{
-		Overlap: 1, Previous: 0.2, Next: 0.1, Passage: 0.375, Heading: 0.15, Retrieval: 0.375, Cue: 0.25, Dense: 0.1,
+		Overlap: 1, Previous: 0.2, Next: 0.1, Passage: 0.375, Heading: 0.15, Retrieval: 0.375, Cue: 0.25, Dense: 0.1, Named: 0.3,
 		More: 0.8, Least: 0.28, LeastForeign: 0.17, LeastPaired: 0.1, LeastDense: 0.36,
 	}
 }
@@ -53,6 +56,8 @@ type inquiry struct {
 	question   string
 	passages   []corpus.Passage
 	asks       asks
+	numbers    []string
+	words      map[lexical.Language]*vocabulary
 	candidates []*candidate
 	cover      []float64 // by passage
 	languages  []lexical.Language
@@ -67,8 +72,13 @@ type candidate struct {
 	terms   []lexical.Term
 	// intro is the sentence with a colon that introduces this row or item; -1: none.
 	intro int
+	// header is the row that heads this row's table; -1: none.
+	header int
 	// own is the share of the question's words in the sentence alone.
 	own float64
+	// named is the share of the question's words that name what this row or
+	// line is about; 0 when it is about something more, or else.
+	named float64
 
 	overlap, previous, next, heading, retrieval, cue, dense float64
 
@@ -80,6 +90,8 @@ type vocabulary struct {
 	terms []lexical.Term
 	rare  []float64 // idf
 	sum   float64
+	// met is the share of the words, each counted once, that stand anywhere in the passages.
+	met float64
 }
 
 // share returns which part of the question's weight the terms hold.
@@ -108,10 +120,11 @@ type text struct {
 	spans    []sentence.Span
 	each     [][]lexical.Term
 	header   []lexical.Term
+	heads    []int // by span: the row that heads its table, or -1
 }
 
 func (w *Writer) read(question string, passages []corpus.Passage) *inquiry {
-	q := &inquiry{question: question, passages: passages[:min(len(passages), maxPassages)], asks: askedFor(question)}
+	q := &inquiry{question: question, passages: passages[:min(len(passages), maxPassages)], asks: askedFor(question), numbers: evidence.Numbers(question, false)}
 	texts := make([]text, len(q.passages))
 	best := 0.0
 	for i := range q.passages {
@@ -124,15 +137,16 @@ func (w *Writer) read(question string, passages []corpus.Passage) *inquiry {
 		for k, s := range t.spans {
 			t.each[k] = w.analyzer.Query(s.Of(p.Text), in)
 		}
+		t.heads = headers(p.Text, t.spans)
 		t.header = w.analyzer.Query(p.Title+" "+p.Section, in)
 		texts[i] = t
 	}
-	words := w.vocabularies(question, texts)
+	q.words = w.vocabularies(question, texts)
 	q.cover = make([]float64, len(texts))
 	q.languages = make([]lexical.Language, len(texts))
 	for i := range texts {
 		q.languages[i] = texts[i].language
-		q.add(i, &texts[i], words[texts[i].language], best)
+		w.add(q, i, &texts[i], q.words[texts[i].language], best)
 	}
 	return q
 }
@@ -163,6 +177,7 @@ func (w *Writer) vocabularies(question string, texts []text) map[lexical.Languag
 				}
 			}
 		}
+		v.met = met(v.terms, holding, texts)
 		for n := range v.terms {
 			v.rare[n] = lexical.IDF(all+unseen, holding[n])
 			v.sum += v.rare[n]
@@ -172,14 +187,30 @@ func (w *Writer) vocabularies(question string, texts []text) map[lexical.Languag
 	return out
 }
 
+// met returns which part of the question's terms a sentence, of which as many
+// hold each as holding says, or a header of the texts has.
+func met(terms []lexical.Term, holding []int, texts []text) float64 {
+	found := 0
+	for n, t := range terms {
+		if holding[n] > 0 || slices.ContainsFunc(texts, func(x text) bool { return has(x.header, t.ID) }) {
+			found++
+		}
+	}
+	return float64(found) / float64(max(1, len(terms)))
+}
+
 // unseen is how many sentences without any of the question's words are taken
 // for granted beside the ones at hand: among three sentences, a word that is
 // missing is no rarer than one that is there.
 const unseen = 20
 
 // add makes candidates of a passage's sentences.
-func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
+func (w *Writer) add(q *inquiry, i int, t *text, words *vocabulary, bestScore float64) {
 	p := &q.passages[i]
+	other, strange := q.mistaken(p)
+	if other {
+		return
+	}
 	shares := make([]float64, len(t.spans))
 	for k := range t.spans {
 		shares[k] = words.share(t.each[k])
@@ -201,6 +232,9 @@ func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
 		case sentence.Prose, sentence.Line:
 			intro = -1
 		}
+		if t.heads[k] == k {
+			continue // what heads a table says nothing without a row
+		}
 		if introduces(t.spans, k, body) {
 			intro = k
 			continue
@@ -208,11 +242,15 @@ func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
 		if s.Kind == sentence.Code || !usable(body) || (s.Kind == sentence.Prose || s.Kind == sentence.Line) && data(body) {
 			continue
 		}
+		if strange && (s.Kind == sentence.Line || s.Kind == sentence.Row) {
+			continue
+		}
 		if s.Kind == sentence.Line && !adds(t.each[k], words.terms) && q.asks.met(body, q.question) == 0 {
 			continue
 		}
 		c := &candidate{
-			passage: i, index: k, span: s, spans: t.spans, terms: t.each[k], intro: intro, own: shares[k],
+			passage: i, index: k, span: s, spans: t.spans, terms: t.each[k], intro: intro, header: t.heads[k], own: shares[k],
+			named:   w.named(words, keys(s, p.Text), t.language),
 			overlap: shares[k], heading: max(title, heading), retrieval: retrieval, cue: q.asks.met(body, q.question),
 		}
 		if k > 0 && t.spans[k-1].Kind != sentence.Heading {
@@ -225,6 +263,9 @@ func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
 		if intro >= 0 {
 			c.overlap = max(c.overlap, words.share(merge(t.each[intro], t.each[k])))
 		}
+		if c.header >= 0 && c.own > 0 {
+			c.overlap = max(c.overlap, words.share(merge(t.each[c.header], t.each[k])))
+		}
 		if k+1 < len(t.spans) && t.spans[k+1].Kind != sentence.Heading && t.spans[k+1].Kind != sentence.Line {
 			c.next = shares[k+1]
 		}
@@ -235,6 +276,17 @@ func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
 			q.candidates = append(q.candidates, c)
 		}
 	}
+}
+
+// named returns the share of the question's words in the best of the keys that it has every word of.
+func (w *Writer) named(words *vocabulary, keys []string, l lexical.Language) float64 {
+	best := 0.0
+	for _, key := range keys {
+		if terms := w.analyzer.Query(key, lexical.Set(0).With(l)); !adds(terms, words.terms) {
+			best = max(best, words.share(terms))
+		}
+	}
+	return best
 }
 
 // adds reports whether a line has a word that the question has not.
@@ -266,7 +318,7 @@ func merge(a, b []lexical.Term) []lexical.Term {
 func (q *inquiry) score(w Weights) {
 	for _, c := range q.candidates {
 		c.total = w.Overlap*c.overlap + w.Previous*c.previous + w.Next*c.next + w.Passage*q.cover[c.passage] + w.Heading*c.heading +
-			w.Retrieval*c.retrieval + w.Cue*c.cue + w.Dense*math.Min(c.dense, 1)
+			w.Retrieval*c.retrieval + w.Cue*c.cue + w.Dense*math.Min(c.dense, 1) + w.Named*c.named
 	}
 }
 

@@ -18,6 +18,7 @@ func blocks(text string) []block {
 	var (
 		out   []block
 		open  bool
+		rows  bool // the line before is a row
 		fence string
 	)
 	begin := func(b block) {
@@ -35,6 +36,10 @@ func blocks(text string) []block {
 		bare := strings.TrimSpace(line)
 		indent := start + strings.Index(line, bare)
 		kind, skip := classify(bare)
+		if rows && kind == Prose && strings.Contains(bare, "\t") {
+			kind = Row // the last row of many a table has fewer cells: "Total	7.20"
+		}
+		rows = kind == Row
 		switch {
 		case fence != "":
 			out[len(out)-1].end = end
