@@ -9,7 +9,6 @@ import (
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/lexical"
 
-	"github.com/ragbus/ragbus/services/generator/internal/evidence"
 	"github.com/ragbus/ragbus/services/generator/internal/sentence"
 )
 
@@ -79,6 +78,8 @@ type candidate struct {
 	// named is the share of the question's words that name what this row or
 	// line is about; 0 when it is about something more, or else.
 	named float64
+	// strays: the follow-up has words of its own, and neither this nor what is above it has one.
+	strays bool
 
 	overlap, previous, next, heading, retrieval, cue, dense float64
 
@@ -90,6 +91,8 @@ type vocabulary struct {
 	terms []lexical.Term
 	rare  []float64 // idf
 	sum   float64
+	// turn are the words of a follow-up itself that a sentence has.
+	turn []lexical.Term
 	// met is the share of the words, each counted once, that stand anywhere in the passages.
 	met float64
 }
@@ -123,8 +126,16 @@ type text struct {
 	heads    []int // by span: the row that heads its table, or -1
 }
 
-func (w *Writer) read(question string, passages []corpus.Passage) *inquiry {
-	q := &inquiry{question: question, passages: passages[:min(len(passages), maxPassages)], asks: askedFor(question), numbers: evidence.Numbers(question, false)}
+// lead returns the terms of a span that is read before another; none for -1.
+func (t *text) lead(k int) []lexical.Term {
+	if k < 0 {
+		return nil
+	}
+	return t.each[k]
+}
+
+func (w *Writer) read(asked Asked, passages []corpus.Passage) *inquiry {
+	q := &inquiry{question: asked.Question, passages: passages[:min(len(passages), maxPassages)], asks: asked.asks(), numbers: asked.numbers()}
 	texts := make([]text, len(q.passages))
 	best := 0.0
 	for i := range q.passages {
@@ -141,7 +152,7 @@ func (w *Writer) read(question string, passages []corpus.Passage) *inquiry {
 		t.header = w.analyzer.Query(p.Title+" "+p.Section, in)
 		texts[i] = t
 	}
-	q.words = w.vocabularies(question, texts)
+	q.words = w.vocabularies(asked, texts)
 	q.cover = make([]float64, len(texts))
 	q.languages = make([]lexical.Language, len(texts))
 	for i := range texts {
@@ -153,14 +164,16 @@ func (w *Writer) read(question string, passages []corpus.Passage) *inquiry {
 
 // vocabularies weighs the question's words for each language of the texts, by
 // how few of that language's sentences hold them.
-func (w *Writer) vocabularies(question string, texts []text) map[lexical.Language]*vocabulary {
+func (w *Writer) vocabularies(asked Asked, texts []text) map[lexical.Language]*vocabulary {
 	out := make(map[lexical.Language]*vocabulary, 1)
 	for i := range texts {
 		l := texts[i].language
 		if out[l] != nil {
 			continue
 		}
-		v := &vocabulary{terms: w.analyzer.Query(question, lexical.Set(0).With(l))}
+		in := lexical.Set(0).With(l)
+		v := &vocabulary{terms: w.analyzer.Query(asked.Question, in)}
+		turn := w.analyzer.Query(asked.Turn, in)
 		v.rare = make([]float64, len(v.terms))
 		all := 0
 		holding := make([]int, len(v.terms))
@@ -180,6 +193,10 @@ func (w *Writer) vocabularies(question string, texts []text) map[lexical.Languag
 		v.met = met(v.terms, holding, texts)
 		for n := range v.terms {
 			v.rare[n] = lexical.IDF(all+unseen, holding[n])
+			if has(turn, v.terms[n].ID) && holding[n] > 0 {
+				v.rare[n] *= turnWeight
+				v.turn = append(v.turn, v.terms[n])
+			}
 			v.sum += v.rare[n]
 		}
 		out[l] = v
@@ -217,7 +234,7 @@ func (w *Writer) add(q *inquiry, i int, t *text, words *vocabulary, bestScore fl
 	}
 	q.cover[i] = words.share(merge(t.terms, t.header))
 	title := words.share(t.header)
-	heading := 0.0
+	heading, above := 0.0, []lexical.Term(nil)
 	retrieval := 1 / float64(i+1)
 	if bestScore > 0 {
 		retrieval = max(p.Score, 0) / bestScore
@@ -227,7 +244,7 @@ func (w *Writer) add(q *inquiry, i int, t *text, words *vocabulary, bestScore fl
 		body := s.Of(p.Text)
 		switch s.Kind {
 		case sentence.Heading:
-			heading = shares[k]
+			heading, above = shares[k], t.each[k]
 			continue
 		case sentence.Prose, sentence.Line:
 			intro = -1
@@ -272,6 +289,7 @@ func (w *Writer) add(q *inquiry, i int, t *text, words *vocabulary, bestScore fl
 		if n := len(t.each[k]); n > 0 {
 			c.dense = shares[k] * float64(len(words.terms)) / math.Max(float64(n), 5)
 		}
+		c.strays = len(words.turn) > 0 && !meets(words.turn, t.header, above, t.each[k], t.lead(c.intro), t.lead(c.header), t.lead(k-1))
 		if c.overlap+c.previous+c.heading > 0 {
 			q.candidates = append(q.candidates, c)
 		}
@@ -319,6 +337,9 @@ func (q *inquiry) score(w Weights) {
 	for _, c := range q.candidates {
 		c.total = w.Overlap*c.overlap + w.Previous*c.previous + w.Next*c.next + w.Passage*q.cover[c.passage] + w.Heading*c.heading +
 			w.Retrieval*c.retrieval + w.Cue*c.cue + w.Dense*math.Min(c.dense, 1) + w.Named*c.named
+		if c.strays {
+			c.total -= stray
+		}
 	}
 }
 
