@@ -88,6 +88,8 @@ type candidate struct {
 
 // vocabulary weighs the question's words in one language.
 type vocabulary struct {
+	// words are those of the question that the terms were made of, where they are known.
+	words []string
 	terms []lexical.Term
 	rare  []float64 // idf
 	sum   float64
@@ -190,6 +192,7 @@ func (w *Writer) vocabularies(asked Asked, texts []text) map[lexical.Language]*v
 				}
 			}
 		}
+		v.words = w.wordsOf(v.terms, asked.Question, in)
 		v.met = met(v.terms, holding, texts)
 		for n := range v.terms {
 			v.rare[n] = lexical.IDF(all+unseen, holding[n])
@@ -230,7 +233,7 @@ func (w *Writer) add(q *inquiry, i int, t *text, words *vocabulary, bestScore fl
 	}
 	shares := make([]float64, len(t.spans))
 	for k := range t.spans {
-		shares[k] = words.share(t.each[k])
+		shares[k] = words.share(t.each[k]) + words.kinship(t.spans[k].Of(p.Text), t.each[k])
 	}
 	q.cover[i] = words.share(merge(t.terms, t.header))
 	title := words.share(t.header)
@@ -262,13 +265,13 @@ func (w *Writer) add(q *inquiry, i int, t *text, words *vocabulary, bestScore fl
 		if strange && (s.Kind == sentence.Line || s.Kind == sentence.Row) {
 			continue
 		}
-		if s.Kind == sentence.Line && !adds(t.each[k], words.terms) && q.asks.met(body, q.question) == 0 {
+		if s.Kind == sentence.Line && !adds(t.each[k], words.terms) && q.asks.met(body, q.question, t.language) == 0 {
 			continue
 		}
 		c := &candidate{
 			passage: i, index: k, span: s, spans: t.spans, terms: t.each[k], intro: intro, header: t.heads[k], own: shares[k],
 			named:   w.named(words, keys(s, p.Text), t.language),
-			overlap: shares[k], heading: max(title, heading), retrieval: retrieval, cue: q.asks.met(body, q.question),
+			overlap: shares[k], heading: max(title, heading), retrieval: retrieval, cue: q.asks.met(body, q.question, t.language),
 		}
 		if k > 0 && t.spans[k-1].Kind != sentence.Heading {
 			c.previous = shares[k-1]
