@@ -12,8 +12,15 @@ func TestKin(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		{"manages", "manager", true}, {"leitet", "leiterin", true}, {"gründete", "gründerin", true}, {"основал", "основатель", true},
-		{"price", "print", false}, {"part", "party", false}, {"water", "watertight", true}, {"", "", false}, {"inter", "international", false},
+		{"manages", "manager", true},
+		{"leitet", "leiterin", true},
+		{"gründete", "gründerin", true},
+		{"основал", "основатель", true},
+		{"price", "print", false},
+		{"part", "party", false},
+		{"water", "watertight", true},
+		{"", "", false},
+		{"inter", "international", false},
 	} {
 		if got := kin(tt.a, tt.b); got != tt.want {
 			t.Errorf("kin(%q, %q) = %t", tt.a, tt.b, got)

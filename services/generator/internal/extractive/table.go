@@ -57,8 +57,7 @@ func names(cells []string) bool {
 // cell, the cells and the label that end with a colon.
 func keys(s sentence.Span, text string) []string {
 	body := s.Of(text)
-	switch s.Kind {
-	case sentence.Row:
+	if s.Kind == sentence.Row {
 		all := cells(body)
 		out := all[:1:1]
 		for _, c := range all[1:] {
@@ -67,10 +66,9 @@ func keys(s sentence.Span, text string) []string {
 			}
 		}
 		return out
-	case sentence.Line, sentence.Prose, sentence.Item:
-		if l := sentence.Label(body); l != "" {
-			return []string{l}
-		}
+	}
+	if l := sentence.Label(body); l != "" {
+		return []string{l}
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func trim(text string, s Span) (Span, bool) {
 }
 
 // sentences appends the sentences of a block of prose.
-func (b block) sentences(out []Span, text string) []Span {
+func (b *block) sentences(out []Span, text string) []Span {
 	add := func(from, to int) {
 		if s, ok := trim(text, Span{Start: from, End: to, Kind: b.kind, Block: b.number}); ok {
 			out = append(out, s)
