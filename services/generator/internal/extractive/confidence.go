@@ -14,9 +14,9 @@ import (
 // that the search has found say more than the words, and cost nothing.
 func (w *Writer) confidence(q *inquiry) (value, least float64) {
 	var top *candidate
-	for _, c := range q.best(considered) {
+	for i, c := range q.best(considered) {
 		v := 0.5*c.overlap + 0.35*q.cover[c.passage] + 0.1*max(c.previous, c.heading) + 0.05*c.cue
-		if c.named > 0 && (q.asks == anything || c.cue > 0) {
+		if i == 0 && c.named > 0 && (q.asks == anything || c.cue > 0) {
 			v += namedIsSure
 		}
 		if top == nil || v > value {
@@ -59,7 +59,7 @@ func (q *inquiry) elsewhere(top *candidate, l lexical.Language) float64 {
 const doubt = 0.1
 
 // namedIsSure is what a row or a line adds to the confidence that is about
-// just what the question names, and has what it asks for.
+// just what the question names, has what it asks for, and leads the answer.
 const namedIsSure = 0.15
 
 // understands reports whether the embedder's cosines can be judged by. Scales

@@ -32,7 +32,7 @@ const (
 	// maxPassages is how many passages are read, best first.
 	maxPassages = 12
 	// considered is how many sentences confidence looks at.
-	considered = 12
+	considered = 10
 )
 
 // Draft is an answer made of sentences.
