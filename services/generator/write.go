@@ -50,11 +50,11 @@ func (s *Service) abstain(d delivery, speaker *speaker) outcome {
 // writeExtract answers in the passages' own words. Follow-ups are answered by
 // the stand-alone question that was searched.
 func (s *Service) writeExtract(ctx context.Context, d delivery, speaker *speaker) (outcome, error) {
-	asked := question(d)
-	if d.Data.SearchQuery != "" {
-		asked = d.Data.SearchQuery
+	asked := extractive.Asked{Question: question(d)}
+	if q := d.Data.SearchQuery; q != "" && q != asked.Question {
+		asked = extractive.Asked{Question: q, Turn: asked.Question}
 	}
-	draft, ok := s.extract.Write(asked, d.Data.Passages.List())
+	draft, ok := s.extract.Answer(asked, d.Data.Passages.List())
 	if ctx.Err() != nil {
 		return outcome{}, fault.As(fault.Transient, context.Cause(ctx))
 	}

@@ -176,11 +176,14 @@ func (s *Service) asked(ctx context.Context, d worker.Delivery[event.ChatAsked])
 		return nil, err
 	}
 	query := s.rewriter.Standalone(ctx, history, asked.Question)
-	found, err := s.searcher.Search(ctx, search.Request{
-		Scope: scope, Query: query, Collections: asked.Collections, Filter: asked.Filter, Mode: vector.Hybrid, Limit: s.cfg.Passages,
-	})
-	if err != nil {
-		return nil, err
+	found := search.Result{}
+	if !question.Courtesy(asked.Question) { // "thanks!" asks nothing, and passages that say thanks answer nothing
+		found, err = s.searcher.Search(ctx, search.Request{
+			Scope: scope, Query: query, Collections: asked.Collections, Filter: asked.Filter, Mode: vector.Hybrid, Limit: s.cfg.Passages,
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	w, err := reply.NewWriter(s.deps.JetStream.Conn(), d.Event.ReplyTo, asked.ID, reply.Retrieve, d.Attempt)
 	if err != nil {

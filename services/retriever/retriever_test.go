@@ -204,6 +204,16 @@ func TestWithoutStreamNoFrameIsSent(t *testing.T) {
 	}
 }
 
+func TestACourtesyIsNotSearched(t *testing.T) {
+	t.Parallel()
+	s := start(t, scriptembed.Config{})
+	s.put(t, "default", "preface", nil, "Many thanks go to all who helped. Thanks!")
+	retrieved, frame := s.ask(t, asking("thanks", "Thanks!"))
+	if retrieved.Relevant || len(retrieved.Passages.List()) != 0 || frame.Type != reply.Sources || string(frame.Data) != "[]" {
+		t.Errorf("relevant %t, %d passages, frame %s %s", retrieved.Relevant, len(retrieved.Passages.List()), frame.Type, frame.Data)
+	}
+}
+
 func TestAFollowUpIsSearchedWithItsConversation(t *testing.T) {
 	t.Parallel()
 	s := start(t, scriptembed.Config{})

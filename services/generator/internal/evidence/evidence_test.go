@@ -27,6 +27,7 @@ func TestCheck(t *testing.T) {
 		quote          string
 	}{
 		"verbatim":               {archive, "The town archive was founded in 1887 by Anna Weber.", true, "The town archive was founded in 1887 by Anna Weber."},
+		"a fact on its line":     {"The mill\n\nWeight of the stone 900 kg\n\nBuilt by Ida Moe", "The stone's weight is 900 kg.", true, "Weight of the stone 900 kg"},
 		"other forms":            {archive, "Anna Weber founded the archives of the town.", true, "The town archive was founded in 1887 by Anna Weber."},
 		"another year":           {archive, "The town archive was founded in 1897 by Anna Weber.", false, ""},
 		"thousands":              {archive, "It holds 1250 maps.", true, "It holds 1,250 maps and three globes."},

@@ -14,8 +14,11 @@ import (
 // that the search has found say more than the words, and cost nothing.
 func (w *Writer) confidence(q *inquiry) (value, least float64) {
 	var top *candidate
-	for _, c := range q.best(considered) {
+	for i, c := range q.best(considered) {
 		v := 0.5*c.overlap + 0.35*q.cover[c.passage] + 0.1*max(c.previous, c.heading) + 0.05*c.cue
+		if i == 0 && c.named > 0 && (q.asks == anything || c.cue > 0) {
+			v += namedIsSure
+		}
 		if top == nil || v > value {
 			value, top = v, c
 		}
@@ -29,7 +32,7 @@ func (w *Writer) confidence(q *inquiry) (value, least float64) {
 			}
 		}
 		if cosine > 0 {
-			return 0.6*value + 0.4*cosine, w.weights.LeastDense
+			return 0.6*value + 0.4*cosine, w.weights.LeastDense + q.elsewhere(top, l)
 		}
 	}
 	switch {
@@ -38,8 +41,26 @@ func (w *Writer) confidence(q *inquiry) (value, least float64) {
 	case l != lexical.English || !latin(q.question):
 		return value, w.weights.LeastForeign
 	}
-	return value, w.weights.Least
+	return value, w.weights.Least + q.elsewhere(top, l)
 }
+
+// elsewhere returns how much more confidence is asked for when half of the
+// question's words or more stand nowhere in the passages: the others hardly
+// show that a sentence is about the same thing. What the question names
+// exactly is, and so is taken an amount or a date where one is asked for.
+func (q *inquiry) elsewhere(top *candidate, l lexical.Language) float64 {
+	if top.named > 0 || top.cue == 1 && (q.asks == aNumber || q.asks == aDate) || 2*q.words[l].met > 1 {
+		return 0
+	}
+	return doubt
+}
+
+// doubt costs the public sets one of 932 answerable questions.
+const doubt = 0.1
+
+// namedIsSure is what a row or a line adds to the confidence that is about
+// just what the question names, has what it asks for, and leads the answer.
+const namedIsSure = 0.15
 
 // understands reports whether the embedder's cosines can be judged by. Scales
 // differ from model to model, so only models that were measured count, in the

@@ -6,6 +6,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/ragbus/ragbus/pkg/lexical"
+
 	"github.com/ragbus/ragbus/services/generator/internal/evidence"
 )
 
@@ -29,12 +31,12 @@ func askedFor(question string) asks {
 		words string
 	}{
 		{aDate, " when | what year | which year | what date | what day | what month | how old | wann | welchem jahr | welches jahr | cuándo | qué año | quand | quelle année | quando | che anno | que ano |" +
-			" когда | каком году | какой год | πότε | ποια χρονιά | ποιο έτος |何时|什么时候|哪年|哪一年|哪个年份|什么时间| متى | أي عام | أي سنة | khi nào | năm nào | wanneer "},
+			" когда | каком году | какой год | πότε | ποια χρονιά | ποιο έτος |何时|什么时候|哪年|哪一年|哪个年份|什么时间| متى | أي عام | أي سنة | מתי | באיזו שנה | באיזה תאריך |いつ|何年|何日|언제|몇 년|เมื่อไร|เมื่อใด|ปีใด|ปีไหน| khi nào | năm nào | wanneer "},
 		{aNumber, " how many | how much | what percent| what number | what is the number | how long | how far | how tall | how high | how large | how big | what population | wie viel | wie viele | wieviel | wieviele | wie hoch | wie lang | wie lange | wie groß | wie weit | prozent |" +
-			" cuánto | cuánta | cuántos | cuántas | porcentaje | combien | quanti | quante | quanto | quantos | quantas | hoeveel | сколько | какой процент | πόσο | πόσοι | πόσες | πόσα | πόσος | πόση |多少|几个|几次|几分|百分比|多大|多长| كم | bao nhiêu | mấy "},
+			" cuánto | cuánta | cuántos | cuántas | porcentaje | combien | quanti | quante | quanto | quantos | quantas | hoeveel | сколько | какой процент | πόσο | πόσοι | πόσες | πόσα | πόσος | πόση |多少|几个|几次|几分|百分比|多大|多长| كم | כמה |何人|いくつ|いくら|どのくらい|얼마|몇|กี่|เท่าไร|เท่าใด| bao nhiêu | mấy "},
 		{aName, " who | whom | whose | where | what city | what country | which country | what is the name | what was the name | wer | wen | wem | wessen | wo | wohin | woher | quién | quiénes | dónde | qui | où | chi | dove | quem | onde | wie is | waar |" +
-			" кто | кого | кому | кем | где | куда | ποιος | ποια | ποιοι | ποιον | πού |谁|哪里|哪儿|在哪|何处| أين | من هو | من هي | من الذي | ai | ở đâu "},
-		{aReason, " why | warum | weshalb | wieso | por qué | pourquoi | perché | почему | зачем | γιατί |为什么|为何| لماذا | tại sao | vì sao | waarom "},
+			" кто | кого | кому | кем | где | куда | ποιος | ποια | ποιοι | ποιον | πού |谁|哪里|哪儿|在哪|何处| أين | من هو | من هي | من الذي | מי | את מי | איפה | היכן | לאן |誰|どこ|누구|누가|어디|ใคร|ที่ไหน| ai | ở đâu "},
+		{aReason, " why | warum | weshalb | wieso | por qué | pourquoi | perché | почему | зачем | γιατί |为什么|为何| لماذا | למה | מדוע |なぜ|どうして|왜|ทำไม|เหตุใด| tại sao | vì sao | waarom "},
 	} {
 		for w := range strings.SplitSeq(k.words, "|") {
 			if strings.Contains(q, w) {
@@ -46,7 +48,7 @@ func askedFor(question string) asks {
 }
 
 // met tells from 0 to 1 whether a sentence has what is asked for and the question has not.
-func (a asks) met(sentence, question string) float64 {
+func (a asks) met(sentence, question string, l lexical.Language) float64 {
 	switch a {
 	case anything:
 		return 0
@@ -64,27 +66,31 @@ func (a asks) met(sentence, question string) float64 {
 		}
 		return best
 	case aName:
-		return name(sentence, question)
+		return name(sentence, question, l == lexical.German)
 	case aReason:
 		return reason(sentence)
 	}
 	return 0
 }
 
-func year(n string) bool { return len(n) == 4 && (n[0] == '1' || n[0] == '2') }
+func year(n string) bool {
+	return len(n) == 4 && (n[0] == '1' || n[0] == '2') && strings.Trim(n, "0123456789") == ""
+}
 
-// name looks for a capitalised word inside the sentence that the question
-// does not have. Scripts without capitals tell nothing.
-func name(sentence, question string) float64 {
-	first := true
+// name looks for a capitalised word inside the sentence that the question does
+// not have. Where nouns are written with capitals too, one may be any noun, and
+// two together are a name. Scripts without capitals tell nothing.
+func name(sentence, question string, nouns bool) float64 {
+	first, before := true, false
 	asked := strings.ToLower(question)
 	for w := range strings.FieldsSeq(sentence) {
 		w = strings.TrimFunc(w, func(r rune) bool { return !unicode.IsLetter(r) })
 		r, _ := utf8.DecodeRuneInString(w)
-		if !first && unicode.IsUpper(r) && len(w) > 2 && !strings.Contains(asked, strings.ToLower(w)) {
+		capital := !first && unicode.IsUpper(r) && len(w) > 2 && !strings.Contains(asked, strings.ToLower(w))
+		if capital && (before || !nouns) {
 			return 1
 		}
-		first = false
+		before, first = capital, false
 	}
 	return 0
 }

@@ -32,7 +32,7 @@ const (
 	// maxPassages is how many passages are read, best first.
 	maxPassages = 12
 	// considered is how many sentences confidence looks at.
-	considered = 12
+	considered = 10
 )
 
 // Draft is an answer made of sentences.
@@ -61,10 +61,24 @@ func New(a *lexical.Analyzer, dense embed.Profile) *Writer {
 	return &Writer{analyzer: a, model: dense.Model, weights: DefaultWeights()}
 }
 
-// Write answers from the passages, which come best first. ok is false when
-// nothing in them answers; the draft then holds only its Confidence.
+// Asked is a question as it is answered.
+type Asked struct {
+	// Question stands alone.
+	Question string
+	// Turn is what was said last, where Question is that with what it leans on; else "".
+	Turn string
+}
+
+// Write is [Writer.Answer] for a question that leans on nothing.
 func (w *Writer) Write(question string, passages []corpus.Passage) (draft Draft, ok bool) {
-	q := w.read(question, passages)
+	return w.Answer(Asked{Question: question}, passages)
+}
+
+// Answer answers from the passages, which come best first. ok is false when
+// nothing in them answers; the draft then holds only its Confidence. The words
+// of a turn count for more than those that it leans on.
+func (w *Writer) Answer(asked Asked, passages []corpus.Passage) (draft Draft, ok bool) {
+	q := w.read(asked, passages)
 	if len(q.candidates) == 0 {
 		return Draft{}, false
 	}

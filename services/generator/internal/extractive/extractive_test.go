@@ -149,7 +149,8 @@ func TestAskedFor(t *testing.T) {
 	for q, want := range map[string]asks{
 		"Who wrote it?": aName, "When was it?": aDate, "How many are there?": aNumber, "Why is it so?": aReason, "Describe it.": anything,
 		"Wie viele gibt es?": aNumber, "Wann war das?": aDate, "¿Quién lo hizo?": aName, "¿En qué año fue?": aDate, "Кто это сделал?": aName, "Сколько их?": aNumber,
-		"黑豹队的防守丢了多少分？": aNumber, "谁写的？": aName, "什么时候？": aDate, "كم عددهم؟": aNumber, "متى كان ذلك؟": aDate, "为什么？": aReason,
+		"黑豹队的防守丢了多少分？": aNumber, "谁写的？": aName, "什么时候？": aDate, "كم عددهم؟": aNumber, "متى كان ذلك؟": aDate, "为什么？": aReason, "מי כתב את זה?": aName, "מתי זה נכתב?": aDate, "כמה ספרים יש?": aNumber, "למה זה כך?": aReason,
+		"いつですか？": aDate, "何人ですか？": aNumber, "誰ですか？": aName, "누가 썼습니까?": aName, "มีกี่คน": aNumber, "ใครเขียน": aName,
 	} {
 		if got := askedFor(q); got != want {
 			t.Errorf("askedFor(%q) = %d, want %d", q, got, want)

@@ -1,6 +1,7 @@
 package extractive
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -26,18 +27,16 @@ func (q *inquiry) pick(w Weights) []pick {
 		if used > 0 && c.total < w.More*ranked[0].total {
 			break
 		}
-		p, sentences := q.withPredecessor(c)
-		lead, needed := c.introduction(out)
-		if needed {
-			sentences++
+		if used > 0 && c.alone() {
+			continue
 		}
+		p, sentences := q.withPredecessor(c)
+		leads := c.leads(out)
+		sentences += len(leads)
 		if used+sentences > MaxSentences || repeats(out, p) || ranked[0].outdoes(c) {
 			continue
 		}
-		out = append(out, p)
-		if needed {
-			out = append(out, lead)
-		}
+		out = append(append(out, p), leads...)
 		if used += sentences; used == MaxSentences {
 			break
 		}
@@ -45,25 +44,36 @@ func (q *inquiry) pick(w Weights) []pick {
 	return out
 }
 
-// outdoes reports whether another row or item below the same introduction
-// has fewer of the question's words than this one: then it is not the one asked for.
-func (c *candidate) outdoes(other *candidate) bool {
-	return c.intro >= 0 && other.intro == c.intro && other.passage == c.passage && other.own < c.own
+// alone reports whether the candidate stands for itself and has no word of the
+// question: what stands beside it in a sheet or a table says nothing for it.
+func (c *candidate) alone() bool {
+	return (c.span.Kind == sentence.Line || c.span.Kind == sentence.Row) && c.overlap == 0
 }
 
-// introduction returns the sentence that introduces a row or an item, unless it is picked already.
-func (c *candidate) introduction(picked []pick) (lead pick, needed bool) {
-	if c.intro < 0 {
-		return pick{}, false
+// outdoes reports whether the other candidate is a row or an item beside this
+// one that the question names less: then it is not the one asked for.
+func (c *candidate) outdoes(other *candidate) bool {
+	if c.named > 0 && other.named == 0 && other.span.Kind != sentence.Prose {
+		return true
 	}
-	s := c.spans[c.intro]
-	lead = pick{passage: c.passage, start: s.Start, end: s.End, kind: s.Kind}
-	for _, p := range picked {
-		if p.passage == lead.passage && p.start == lead.start {
-			return pick{}, false
+	beside := c.intro >= 0 && other.intro == c.intro || c.header >= 0 && other.header == c.header
+	return beside && other.passage == c.passage && other.own < c.own
+}
+
+// leads returns what must be read before a row or an item, unless it is
+// picked already: the sentence that introduces it and the head of its table.
+func (c *candidate) leads(picked []pick) []pick {
+	var out []pick
+	for _, k := range []int{c.intro, c.header} {
+		if k < 0 {
+			continue
+		}
+		s := c.spans[k]
+		if !slices.ContainsFunc(picked, func(p pick) bool { return p.passage == c.passage && p.start == s.Start }) {
+			out = append(out, pick{passage: c.passage, start: s.Start, end: s.End, kind: s.Kind})
 		}
 	}
-	return lead, true
+	return out
 }
 
 // withPredecessor returns the candidate's pick: a sentence that begins by

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/ragbus/ragbus/pkg/corpus"
 	"github.com/ragbus/ragbus/pkg/lexical"
@@ -29,6 +28,8 @@ type Weights struct {
 	Cue float64
 	// Dense: share of the sentence's own words that the question has.
 	Dense float64
+	// Named: the question names what the row or the labelled line is about.
+	Named float64
 	// More is the share of the best score from which another sentence is added.
 	More float64
 	// Least is the confidence below which the writer abstains: by words in
@@ -43,7 +44,7 @@ type Weights struct {
 // DefaultWeights returns the tuned ones.
 func DefaultWeights() Weights {
 	return Weights{
-		Overlap: 1, Previous: 0.2, Next: 0.1, Passage: 0.375, Heading: 0.15, Retrieval: 0.375, Cue: 0.25, Dense: 0.1,
+		Overlap: 1, Previous: 0.2, Next: 0.1, Passage: 0.375, Heading: 0.15, Retrieval: 0.375, Cue: 0.25, Dense: 0.1, Named: 0.3,
 		More: 0.8, Least: 0.28, LeastForeign: 0.17, LeastPaired: 0.1, LeastDense: 0.36,
 	}
 }
@@ -53,6 +54,8 @@ type inquiry struct {
 	question   string
 	passages   []corpus.Passage
 	asks       asks
+	numbers    []string
+	words      map[lexical.Language]*vocabulary
 	candidates []*candidate
 	cover      []float64 // by passage
 	languages  []lexical.Language
@@ -67,38 +70,19 @@ type candidate struct {
 	terms   []lexical.Term
 	// intro is the sentence with a colon that introduces this row or item; -1: none.
 	intro int
+	// header is the row that heads this row's table; -1: none.
+	header int
 	// own is the share of the question's words in the sentence alone.
 	own float64
+	// named is the share of the question's words that name what this row or
+	// line is about; 0 when it is about something more, or else.
+	named float64
+	// strays: the follow-up has words of its own, and neither this nor what is above it has one.
+	strays bool
 
 	overlap, previous, next, heading, retrieval, cue, dense float64
 
 	total float64
-}
-
-// vocabulary weighs the question's words in one language.
-type vocabulary struct {
-	terms []lexical.Term
-	rare  []float64 // idf
-	sum   float64
-}
-
-// share returns which part of the question's weight the terms hold.
-func (v *vocabulary) share(terms []lexical.Term) float64 {
-	if v.sum == 0 {
-		return 0
-	}
-	found := 0.0
-	for i, t := range v.terms {
-		if has(terms, t.ID) {
-			found += v.rare[i]
-		}
-	}
-	return found / v.sum
-}
-
-func has(terms []lexical.Term, id uint32) bool {
-	_, ok := slices.BinarySearchFunc(terms, id, func(t lexical.Term, id uint32) int { return cmp.Compare(t.ID, id) })
-	return ok
 }
 
 // text is a passage taken apart.
@@ -108,10 +92,19 @@ type text struct {
 	spans    []sentence.Span
 	each     [][]lexical.Term
 	header   []lexical.Term
+	heads    []int // by span: the row that heads its table, or -1
 }
 
-func (w *Writer) read(question string, passages []corpus.Passage) *inquiry {
-	q := &inquiry{question: question, passages: passages[:min(len(passages), maxPassages)], asks: askedFor(question)}
+// lead returns the terms of a span that is read before another; none for -1.
+func (t *text) lead(k int) []lexical.Term {
+	if k < 0 {
+		return nil
+	}
+	return t.each[k]
+}
+
+func (w *Writer) read(asked Asked, passages []corpus.Passage) *inquiry {
+	q := &inquiry{question: asked.Question, passages: passages[:min(len(passages), maxPassages)], asks: asked.asks(), numbers: asked.numbers()}
 	texts := make([]text, len(q.passages))
 	best := 0.0
 	for i := range q.passages {
@@ -124,139 +117,27 @@ func (w *Writer) read(question string, passages []corpus.Passage) *inquiry {
 		for k, s := range t.spans {
 			t.each[k] = w.analyzer.Query(s.Of(p.Text), in)
 		}
+		t.heads = headers(p.Text, t.spans)
 		t.header = w.analyzer.Query(p.Title+" "+p.Section, in)
 		texts[i] = t
 	}
-	words := w.vocabularies(question, texts)
+	q.words = w.vocabularies(asked, texts)
 	q.cover = make([]float64, len(texts))
 	q.languages = make([]lexical.Language, len(texts))
 	for i := range texts {
 		q.languages[i] = texts[i].language
-		q.add(i, &texts[i], words[texts[i].language], best)
+		w.add(q, i, &texts[i], q.words[texts[i].language], best)
 	}
 	return q
-}
-
-// vocabularies weighs the question's words for each language of the texts, by
-// how few of that language's sentences hold them.
-func (w *Writer) vocabularies(question string, texts []text) map[lexical.Language]*vocabulary {
-	out := make(map[lexical.Language]*vocabulary, 1)
-	for i := range texts {
-		l := texts[i].language
-		if out[l] != nil {
-			continue
-		}
-		v := &vocabulary{terms: w.analyzer.Query(question, lexical.Set(0).With(l))}
-		v.rare = make([]float64, len(v.terms))
-		all := 0
-		holding := make([]int, len(v.terms))
-		for k := range texts {
-			if texts[k].language != l {
-				continue
-			}
-			for _, s := range texts[k].each {
-				all++
-				for n, t := range v.terms {
-					if has(s, t.ID) {
-						holding[n]++
-					}
-				}
-			}
-		}
-		for n := range v.terms {
-			v.rare[n] = lexical.IDF(all+unseen, holding[n])
-			v.sum += v.rare[n]
-		}
-		out[l] = v
-	}
-	return out
-}
-
-// unseen is how many sentences without any of the question's words are taken
-// for granted beside the ones at hand: among three sentences, a word that is
-// missing is no rarer than one that is there.
-const unseen = 20
-
-// add makes candidates of a passage's sentences.
-func (q *inquiry) add(i int, t *text, words *vocabulary, bestScore float64) {
-	p := &q.passages[i]
-	shares := make([]float64, len(t.spans))
-	for k := range t.spans {
-		shares[k] = words.share(t.each[k])
-	}
-	q.cover[i] = words.share(merge(t.terms, t.header))
-	title := words.share(t.header)
-	heading := 0.0
-	retrieval := 1 / float64(i+1)
-	if bestScore > 0 {
-		retrieval = max(p.Score, 0) / bestScore
-	}
-	intro := -1
-	for k, s := range t.spans {
-		body := s.Of(p.Text)
-		if s.Kind == sentence.Heading {
-			heading = shares[k]
-			continue
-		}
-		if s.Kind == sentence.Prose {
-			intro = -1
-		}
-		if introduces(t.spans, k, body) {
-			intro = k
-			continue
-		}
-		if s.Kind == sentence.Code || !usable(body) || s.Kind == sentence.Prose && data(body) {
-			continue
-		}
-		c := &candidate{
-			passage: i, index: k, span: s, spans: t.spans, terms: t.each[k], intro: intro, own: shares[k],
-			overlap: shares[k], heading: max(title, heading), retrieval: retrieval, cue: q.asks.met(body, q.question),
-		}
-		if k > 0 && t.spans[k-1].Kind != sentence.Heading {
-			c.previous = shares[k-1]
-			if c.leansBack(p.Text) {
-				// The sentence before comes along, so its words count in full.
-				c.overlap = max(c.overlap, words.share(merge(t.each[k-1], t.each[k])))
-			}
-		}
-		if intro >= 0 {
-			c.overlap = max(c.overlap, words.share(merge(t.each[intro], t.each[k])))
-		}
-		if k+1 < len(t.spans) {
-			c.next = shares[k+1]
-		}
-		if n := len(t.each[k]); n > 0 {
-			c.dense = shares[k] * float64(len(words.terms)) / math.Max(float64(n), 5)
-		}
-		q.candidates = append(q.candidates, c)
-	}
-}
-
-// introduces reports whether a sentence only introduces the rows or items
-// that follow: it ends with a colon, and says nothing without them.
-func introduces(spans []sentence.Span, k int, body string) bool {
-	if !strings.HasSuffix(body, ":") && !strings.HasSuffix(body, "：") {
-		return false
-	}
-	for _, s := range spans[k+1:] {
-		if s.Kind != sentence.Heading {
-			return s.Kind == sentence.Row || s.Kind == sentence.Item
-		}
-	}
-	return false
-}
-
-// merge returns the union of two sorted lists of terms.
-func merge(a, b []lexical.Term) []lexical.Term {
-	out := append(slices.Clone(a), b...)
-	slices.SortFunc(out, lexical.Compare)
-	return out
 }
 
 func (q *inquiry) score(w Weights) {
 	for _, c := range q.candidates {
 		c.total = w.Overlap*c.overlap + w.Previous*c.previous + w.Next*c.next + w.Passage*q.cover[c.passage] + w.Heading*c.heading +
-			w.Retrieval*c.retrieval + w.Cue*c.cue + w.Dense*math.Min(c.dense, 1)
+			w.Retrieval*c.retrieval + w.Cue*c.cue + w.Dense*math.Min(c.dense, 1) + w.Named*c.named
+		if c.strays {
+			c.total -= stray
+		}
 	}
 }
 

@@ -1,9 +1,6 @@
 package sentence
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "strings"
 
 // block is a run of lines that belong together.
 type block struct {
@@ -11,6 +8,8 @@ type block struct {
 	kind       Kind
 	number     int
 	lines      int
+	// marked: the kind is written in the text, not guessed.
+	marked bool
 }
 
 // blocks cuts a text by lines. What no kind claims is prose, which goes on
@@ -19,6 +18,7 @@ func blocks(text string) []block {
 	var (
 		out   []block
 		open  bool
+		rows  bool // the line before is a row
 		fence string
 	)
 	begin := func(b block) {
@@ -36,6 +36,10 @@ func blocks(text string) []block {
 		bare := strings.TrimSpace(line)
 		indent := start + strings.Index(line, bare)
 		kind, skip := classify(bare)
+		if rows && kind == Prose && strings.Contains(bare, "\t") {
+			kind = Row // the last row of many a table has fewer cells: "Total	7.20"
+		}
+		rows = kind == Row
 		switch {
 		case fence != "":
 			out[len(out)-1].end = end
@@ -49,8 +53,10 @@ func blocks(text string) []block {
 			open = false
 			tableHead(out, bare)
 		case kind != Prose:
-			begin(block{start: indent + skip, end: end, kind: kind, lines: 1})
+			begin(block{start: indent + skip, end: end, kind: kind, lines: 1, marked: true})
 			open = kind == Item
+		case open && labelled(bare) && out[len(out)-1].labelled(text):
+			begin(block{start: indent, end: end, kind: Prose, lines: 1})
 		case open:
 			last := &out[len(out)-1]
 			last.end = end
@@ -60,7 +66,7 @@ func blocks(text string) []block {
 		}
 		start = next
 	}
-	titles(text, out)
+	lone(text, out)
 	return out
 }
 
@@ -86,25 +92,7 @@ func classify(line string) (kind Kind, skip int) {
 // tableHead makes a heading of the row above a line that only draws a table.
 func tableHead(all []block, line string) {
 	if n := len(all); n > 0 && all[n-1].kind == Row && strings.Contains(line, "|") {
-		all[n-1].kind = Heading
-	}
-}
-
-// maxTitle is how long, in runes, a line without end mark is at most to be taken for a heading.
-const maxTitle = 80
-
-// titles marks single short lines of prose without an end mark, above another block, as headings.
-func titles(text string, all []block) {
-	for i := range all {
-		b := &all[i]
-		if b.kind != Prose || b.lines != 1 || i+1 == len(all) {
-			continue
-		}
-		line := strings.TrimSpace(text[b.start:b.end])
-		last, _ := utf8.DecodeLastRuneInString(line)
-		if utf8.RuneCountInString(line) <= maxTitle && !strings.ContainsRune(`.!?…。！？:;,"”»)؟।`, last) {
-			b.kind = Heading
-		}
+		all[n-1].kind, all[n-1].marked = Heading, false
 	}
 }
 

@@ -15,7 +15,7 @@ type Kind uint8
 // The kinds of blocks.
 const (
 	Prose Kind = iota
-	// Heading is a heading, a short line that stands above a block like one, or the head of a table.
+	// Heading is a heading, a short line that stands above a block and only names it, or the head of a table.
 	Heading
 	// Item is (a sentence of) a list item, without its bullet.
 	Item
@@ -23,6 +23,9 @@ const (
 	Row
 	// Code is a whole fenced block, never cut.
 	Code
+	// Line is a short line without an end mark that says something by itself,
+	// as those of a fact sheet do: "Checkout: 11:00", "Built in 1987".
+	Line
 )
 
 // Span is a sentence as the bytes [Start, End) of the text.
@@ -62,7 +65,7 @@ func trim(text string, s Span) (Span, bool) {
 }
 
 // sentences appends the sentences of a block of prose.
-func (b block) sentences(out []Span, text string) []Span {
+func (b *block) sentences(out []Span, text string) []Span {
 	add := func(from, to int) {
 		if s, ok := trim(text, Span{Start: from, End: to, Kind: b.kind, Block: b.number}); ok {
 			out = append(out, s)

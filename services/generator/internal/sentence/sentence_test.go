@@ -11,7 +11,7 @@ import (
 )
 
 func split(text string) []string {
-	names := map[sentence.Kind]string{sentence.Heading: "# ", sentence.Item: "- ", sentence.Row: "| ", sentence.Code: "` "}
+	names := map[sentence.Kind]string{sentence.Heading: "# ", sentence.Item: "- ", sentence.Row: "| ", sentence.Code: "` ", sentence.Line: "= "}
 	var out []string
 	for _, s := range sentence.Split(text) {
 		out = append(out, names[s.Kind]+s.Of(text))
@@ -47,11 +47,22 @@ func TestSplit(t *testing.T) {
 		"plain heading":     {"Opening hours\n\nWe open at nine.", []string{"# Opening hours", "We open at nine."}},
 		"list":              {"- first thing. more\n- second\n  goes on\n1. third", []string{"- first thing. more", "- second\n  goes on", "- third"}},
 		"table":             {"| a | b |\n|---|---|\n| 1 | 2. X |", []string{"# | a | b |", "| | 1 | 2. X |"}},
+		"a short last row":  {"Rope\t4\t2.50\nSum\t2.50\nPay soon.", []string{"| Rope\t4\t2.50", "| Sum\t2.50", "Pay soon."}},
 		"code is left":      {"Do:\n\n```go\na. B. C\n\n# d\n```\nDone.", []string{"Do:", "` ```go\na. B. C\n\n# d\n```", "Done."}},
 		"open code":         {"```\nx. Y", []string{"` ```\nx. Y"}},
 		"quote":             {"> It is so. Yes.", []string{"It is so.", "Yes."}},
 		"rulers":            {"One.\n\n---\n\nTwo.", []string{"One.", "Two."}},
 		"invalid utf-8":     {"a\xffb. \xfe C.", []string{"a\xffb.", "\xfe C."}},
+		"labels are apart":  {"Harbour: Skagen\nOpen: 8 to 16,\nin winter 9 to 15\nCall: Ms. Holm", []string{"= Harbour: Skagen", "Open: 8 to 16,\nin winter 9 to 15", "= Call: Ms. Holm"}},
+		"a label in prose":  {"The rule is old and says\nplainly: go home. They went.", []string{"The rule is old and says\nplainly: go home.", "They went."}},
+		"facts":             {"Rowing club\n\nFounded by miners\n\nBoats for 40 people\n\nOpen on Sunday", []string{"# Rowing club", "= Founded by miners", "= Boats for 40 people", "= Open on Sunday"}},
+		"facts and a text":  {"Seats 80 people\n\nThe room is warm.", []string{"= Seats 80 people", "The room is warm."}},
+		"a statement":       {"Dogs are welcome\n\nThe room is warm.", []string{"= Dogs are welcome", "The room is warm."}},
+		"a question's head": {"What is allowed\n\nDogs.", []string{"# What is allowed", "Dogs."}},
+		"a numbered head":   {"3.1 Deposits\n\nNone is asked.", []string{"# 3.1 Deposits", "None is asked."}},
+		"an edition":        {"Fees 2026\n\nNone is asked.", []string{"# Fees 2026", "None is asked."}},
+		"above a heading":   {"## Fines\n\nTwo euros per week\n\n## Rooms\n\nFour.", []string{"# Fines", "= Two euros per week", "# Rooms", "Four."}},
+		"heads of sections": {"Fines\n\nTwo euros per week\n\nRooms\n\nThere are four.", []string{"# Fines", "= Two euros per week", "# Rooms", "There are four."}},
 		"mark before quote": {"So it is [2]. Yes.", []string{"So it is [2].", "Yes."}},
 	}
 	for name, tt := range tests {

@@ -36,7 +36,7 @@ func NewRewriter(model llm.Model, log *slog.Logger) *Rewriter {
 // the question itself. A model that fails or takes too long costs nothing but
 // its advice: the rules stand in.
 func (r *Rewriter) Standalone(ctx context.Context, history []event.Turn, question string) string {
-	if len(history) == 0 {
+	if len(history) == 0 || Courtesy(question) {
 		return question
 	}
 	if r.model != nil {
