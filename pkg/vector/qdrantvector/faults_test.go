@@ -123,7 +123,8 @@ func TestAServerThatHangsIsGivenUp(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := s.Count(ctx, "t", "a", "v1"); err == nil || ctx.Err() == nil || !strings.Contains(err.Error(), "deadline") {
+	// The server knows the limit, and may be the first to end the call.
+	if _, err := s.Count(ctx, "t", "a", "v1"); err == nil || !strings.Contains(strings.ToLower(err.Error()), "deadline") {
 		t.Errorf("the caller's limit: %v", err)
 	}
 }
