@@ -42,7 +42,7 @@ var errNoObject = errors.New("an event is not the object it should be")
 // fail for a member that is not needed. Only data that are no object are an
 // error; null is an event without members.
 func (c *Chunk) UnmarshalJSON(data []byte) error {
-	data = bytes.TrimLeft(data, " \t\r\n")
+	data = bytes.Trim(data, " \t\r\n")
 	if !bytes.HasPrefix(data, []byte("{")) && string(data) != "null" {
 		return errNoObject
 	}

@@ -61,7 +61,7 @@ func TestEventsAreReadAsFarAsTheyCanBe(t *testing.T) {
 func FuzzChunk(f *testing.F) {
 	for _, seed := range []string{
 		`{"choices":[{"delta":{"content":"a","refusal":"b"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":"2"}}`,
-		`{"choices":[{"delta":{"content":[{"type":"text","text":"a"},7]}}],"usage":{"prompt_tokens":1e400}}`, `null`, ` {}`, `[`, ``,
+		`{"choices":[{"delta":{"content":[{"type":"text","text":"a"},7]}}],"usage":{"prompt_tokens":1e400}}`, `null`, " null\n", ` {}`, `[`, ``,
 	} {
 		f.Add([]byte(seed))
 	}
