@@ -107,7 +107,7 @@ func (a *Access) gateway() {
 	a.Publish = append(a.Publish,
 		Grant{event.SearchFilter, "searches"},
 		Grant{"rag.cancel.v1.*", "questions that nobody waits for any more"},
-		Grant{"rag.reader.v1.*", "whether another gateway has readers of an answer"},
+		Grant{"rag.reader.v1.*", "who reads an answer, asked of other gateways and told them"},
 		Grant{"rag.health.v1", "how the other services are"},
 		Grant{"rag.limits.v1", "requests that it let through, for the limits of keys"},
 		Grant{jsAPI + "CONSUMER.CREATE." + StreamFrames + ".>", frames},
@@ -121,7 +121,7 @@ func (a *Access) gateway() {
 		Grant{event.SubjectFilter(event.KindDocumentIndexed), "news, for those who wait for a document"},
 		Grant{event.SubjectFilter(event.KindDocumentFailed), "news, for those who wait for a document"},
 		Grant{event.SubjectFilter(event.KindDocumentRemoved), "news, for those who wait for a document"},
-		Grant{"rag.reader.v1.*", "whether it has readers of an answer"},
+		Grant{"rag.reader.v1.*", "whether it has readers of an answer, and who went on elsewhere"},
 		Grant{"rag.limits.v1", "requests that other gateways let through"},
 		Grant{"rag.cancel.v1.*", "questions that another gateway was told to give up"},
 	)

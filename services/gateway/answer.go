@@ -36,7 +36,9 @@ type answer struct {
 	closer   func()
 	replayed bool
 	seen     bool
-	asm      reply.Assembler
+	// elsewhere is how many had gone on at other gateways when this one's reader came.
+	elsewhere int
+	asm       reply.Assembler
 }
 
 func (s *Service) newAnswer(c conversation.Caller, turn conversation.Turn, since time.Time) *answer {

@@ -68,7 +68,7 @@ func (r *request) postChat() error {
 	}
 	defer taken.give(tenant)
 	defer a.close()
-	r.s.readers.enter(a.id())
+	a.elsewhere = r.s.readers.enter(a.id())
 	peer := r.peer()
 	body, err := a.whole(r.ctx, func() error {
 		if peer != nil && peer.gone() {

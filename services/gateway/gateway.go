@@ -149,9 +149,10 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	name := corpus.NewID()
 	s := &Service{
 		cfg: cfg, deps: deps, log: deps.Log, tracer: deps.Tracers.Tracer("github.com/ragbus/ragbus/services/gateway"), now: deps.Now,
-		metrics: m, name: corpus.NewID(), nats: deps.Broker.NATS(), readers: newReaders(), news: newNewsroom(), stop: make(chan struct{}),
+		metrics: m, name: name, nats: deps.Broker.NATS(), readers: newReaders(name), news: newNewsroom(), stop: make(chan struct{}),
 		ready:   &shared[map[string]string]{keep: keepReadiness},
 		healthy: &shared[healthReport]{keep: keepHealth},
 		queue:   newForecast(deps.Broker.JetStream(), deps.Now),

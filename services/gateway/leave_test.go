@@ -75,6 +75,30 @@ func TestTheWorkGoesOnWhileAnyoneReads(t *testing.T) {
 	}
 }
 
+// A gateway that stands still answers nobody. Who was seen to go on there is
+// given time more than once, and not for ever.
+func TestAReaderAtAGatewayThatStandsStillIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	cancelled := s.cancellations()
+	s.workers(func(w *work) { w.sources("p1") })
+	const grace = 300 * time.Millisecond
+	g := s.serve(func(c *Config, _ *Deps) { c.ReaderGrace = grace })
+	r := g.askStreaming(nil)
+	id := startedID(t, r.want("started"))
+	r.want("sources")
+	must(t, s.bus.NATS.Publish("rag.reader.v1."+id, []byte(`{"at":"another"}`)))
+	eventually(t, "it is heard", func() bool { return g.svc.readers.since(id, 0) })
+	left := time.Now()
+	r.close()
+	if m, err := cancelled.NextMsg(patience); err != nil || !strings.HasSuffix(m.Subject, id) {
+		t.Fatalf("never given up: %v", err)
+	}
+	if took := time.Since(left); took < judgements*grace {
+		t.Errorf("given up after %s", took)
+	}
+}
+
 func TestTheLastReaderAtAnotherGatewayEndsTheWork(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

@@ -16,9 +16,13 @@ import (
 	"github.com/ragbus/ragbus/pkg/fault"
 )
 
-// readerPrefix is where a gateway asks all others whether anybody still
-// reads an answer. A request's token follows.
+// readerPrefix is where a gateway asks all others whether anybody still reads
+// an answer, and tells them when somebody goes on reading. A request's token follows.
 const readerPrefix = "rag.reader.v1."
+
+// judgements is how often a gateway gives its reader's grace to one who went on
+// at another that says nothing any more: it is dead, or only stands still.
+const judgements = 3
 
 // readerAnswers is how long the others have to say so.
 const readerAnswers = 300 * time.Millisecond
@@ -31,22 +35,33 @@ type readerSays struct {
 	Foreground bool `json:"foreground"`
 }
 
-// readers knows who reads which answer in this process.
+// goesOn is what a gateway tells at which somebody goes on reading.
+type goesOn struct {
+	At string `json:"at"`
+}
+
+// readers knows who reads which answer in this process, and who went on elsewhere.
 type readers struct {
+	name string
+
 	mu         sync.Mutex
 	reading    map[string]int
 	foreground map[string]time.Time
+	// elsewhere counts, for the answers read here, who went on at other gateways.
+	elsewhere map[string]int
 }
 
-func newReaders() *readers {
-	return &readers{reading: map[string]int{}, foreground: map[string]time.Time{}}
+func newReaders(name string) *readers {
+	return &readers{name: name, reading: map[string]int{}, foreground: map[string]time.Time{}, elsewhere: map[string]int{}}
 }
 
-// enter counts one who reads; leave uncounts them.
-func (r *readers) enter(chat string) {
+// enter counts one who reads, and returns how many have gone on elsewhere by
+// now; leave uncounts them.
+func (r *readers) enter(chat string) (elsewhere int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reading[chat]++
+	return r.elsewhere[chat]
 }
 
 func (r *readers) leave(chat string) {
@@ -54,6 +69,34 @@ func (r *readers) leave(chat string) {
 	defer r.mu.Unlock()
 	if r.reading[chat]--; r.reading[chat] <= 0 {
 		delete(r.reading, chat)
+		delete(r.elsewhere, chat)
+	}
+}
+
+// since reports whether somebody has gone on elsewhere after so many had.
+func (r *readers) since(chat string, elsewhere int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.elsewhere[chat] > elsewhere
+}
+
+// tell says that somebody goes on reading here. Who does not hear it asks.
+func (r *readers) tell(nc *nats.Conn, chat string) {
+	if data, err := json.Marshal(goesOn{r.name}); err == nil {
+		_ = nc.Publish(readerPrefix+chat, data)
+	}
+}
+
+// heard notes what another gateway tells.
+func (r *readers) heard(chat string, data []byte) {
+	var told goesOn
+	if json.Unmarshal(data, &told) != nil || told.At == "" || told.At == r.name {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.reading[chat] > 0 {
+		r.elsewhere[chat]++
 	}
 }
 
@@ -89,10 +132,15 @@ func (r *readers) says(chat string) readerSays {
 	return readerSays{Reading: r.reading[chat] > 0, Foreground: foreground}
 }
 
-// subscribe answers other gateways. Who knows nothing stays silent.
+// subscribe hears and answers other gateways. Who knows nothing stays silent.
 func (r *readers) subscribe(nc *nats.Conn) (*nats.Subscription, error) {
 	sub, err := nc.Subscribe(readerPrefix+"*", func(m *nats.Msg) {
-		says := r.says(strings.TrimPrefix(m.Subject, readerPrefix))
+		chat := strings.TrimPrefix(m.Subject, readerPrefix)
+		if m.Reply == "" {
+			r.heard(chat, m.Data)
+			return
+		}
+		says := r.says(chat)
 		if !says.Reading && !says.Foreground {
 			return
 		}
@@ -138,21 +186,31 @@ func (r *readers) everybodySays(ctx context.Context, nc *nats.Conn, chat string)
 
 // readerLeft gives a reader whose connection broke time to come back, to any
 // gateway, and then gives up the work that nobody waits for. The caller's
-// entry in readers passes to it, so that others see the reader as awaited.
-func (s *Service) readerLeft(ctx context.Context, c conversation.Caller, turn conversation.Turn) {
+// entry in readers passes to it, so that others see the reader as awaited. One
+// who went on at another gateway, after so many had when they came here, has
+// that time again while the other is silent.
+func (s *Service) readerLeft(ctx context.Context, c conversation.Caller, turn conversation.Turn, elsewhere int) {
 	chat := turn.Question.ID
-	grace := time.NewTimer(s.cfg.ReaderGrace)
-	defer grace.Stop()
-	select {
-	case <-grace.C:
+	wentOn := false
+	for judgement := 1; ; judgement++ {
+		grace := time.NewTimer(s.cfg.ReaderGrace)
+		select {
+		case <-grace.C:
+		case <-s.stop: // readers are told to reconnect now; this is no time to judge
+			grace.Stop()
+			s.readers.leave(chat)
+			return
+		}
+		wentOn = wentOn || s.readers.since(chat, elsewhere)
 		s.readers.leave(chat)
-	case <-s.stop: // readers are told to reconnect now; this is no time to judge
-		s.readers.leave(chat)
-		return
-	}
-	says, err := s.readers.everybodySays(ctx, s.nats, chat)
-	if err != nil || says.Reading || !says.Foreground {
-		return
+		says, err := s.readers.everybodySays(ctx, s.nats, chat)
+		if err != nil || says.Reading || !says.Foreground {
+			return
+		}
+		if !wentOn || judgement == judgements {
+			break
+		}
+		elsewhere = s.readers.enter(chat)
 	}
 	ctx, cancel := context.WithTimeout(ctx, terminalWrite)
 	defer cancel()

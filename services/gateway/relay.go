@@ -47,7 +47,10 @@ type streamOptions struct {
 // flow from a goroutine of their own, which must not touch Fiber's context.
 func (r *request) stream(a *answer, o streamOptions) {
 	r.streaming = true
-	r.s.readers.enter(a.id())
+	a.elsewhere = r.s.readers.enter(a.id())
+	if a.replayed { // it was read before, perhaps at another gateway
+		r.s.readers.tell(r.s.nats, a.id())
+	}
 	h := &r.c.Response().Header
 	h.SetContentType(mimeEventStream)
 	h.Set(fiber.HeaderCacheControl, "no-cache")
@@ -73,7 +76,7 @@ func (r *request) left(a *answer, err error) {
 		r.s.readers.leave(a.id())
 		return
 	}
-	r.s.work.Go(func() { r.s.readerLeft(r.s.base(), a.caller, a.turn) })
+	r.s.work.Go(func() { r.s.readerLeft(r.s.base(), a.caller, a.turn, a.elsewhere) })
 }
 
 // peer returns the client's connection, nil when it is not one of ours.
