@@ -38,7 +38,11 @@ type answer struct {
 	seen     bool
 	// elsewhere is how many had gone on at other gateways when this one's reader came.
 	elsewhere int
-	asm       reply.Assembler
+	// retold says that the frames that were kept begin with a later attempt. The
+	// first may have told its readers something, and went down with the broker.
+	retold  bool
+	written bool
+	asm     reply.Assembler
 }
 
 func (s *Service) newAnswer(c conversation.Caller, turn conversation.Turn, since time.Time) *answer {
@@ -63,7 +67,7 @@ func (a *answer) replay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.source, a.closer, a.replayed = reader, reader.Close, true
+	a.source, a.closer, a.replayed, a.written = reader, reader.Close, true, false
 	a.s.metrics.healed.Inc()
 	return nil
 }
@@ -115,6 +119,9 @@ func (a *answer) next(ctx context.Context) ([]reply.Update, error) {
 		if !a.seen {
 			a.seen = true
 			a.s.metrics.firstFrame.Observe(time.Since(a.since).Seconds())
+		}
+		if f.Stage == reply.Generate && f.Type != reply.KeepAlive && !a.written {
+			a.written, a.retold = true, a.replayed && f.Attempt > 1
 		}
 		if a.unsourced(f) {
 			if err := a.heal(ctx); err != nil {

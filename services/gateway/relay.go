@@ -197,7 +197,7 @@ func (r *request) show(a *answer, st *sse, u reply.Update) error {
 		if err != nil {
 			return r.sendError(a, st, err)
 		}
-		return r.sendDone(st, body)
+		return r.sendDone(a, st, body)
 	case reply.Failed:
 		stored, err := a.failed(r.ctx, u.Data)
 		if err != nil {
@@ -209,16 +209,21 @@ func (r *request) show(a *answer, st *sse, u reply.Update) error {
 	return nil
 }
 
+// toldByRetrieval is how many events come before a worker writes: started and sources.
+const toldByRetrieval = 2
+
 // sendDone ends the stream with the whole answer. A reader that saw no text,
 // because the question was not asked for streaming, gets it in one piece
-// first; one that claims to have seen more than there is starts over.
-func (r *request) sendDone(st *sse, body []byte) error {
-	if st.last > st.id+1 || !st.text {
+// first; one that claims to have seen more than there is, or may have seen
+// what another attempt told, starts over.
+func (r *request) sendDone(a *answer, st *sse, body []byte) error {
+	other := a.retold && st.last > toldByRetrieval
+	if other || st.last > st.id+1 || !st.text {
 		var whole conversation.Answer
 		if err := json.Unmarshal(body, &whole); err != nil {
 			return fmt.Errorf("decode the answer: %w", err)
 		}
-		if st.last > st.id+st.missing(whole)+1 {
+		if other || st.last > st.id+st.missing(whole)+1 {
 			return st.over(whole, body)
 		}
 		if !st.text {

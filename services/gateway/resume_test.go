@@ -44,6 +44,38 @@ func TestEveryGatewayTellsTheSameFromEveryPlace(t *testing.T) {
 	}
 }
 
+// The first attempt's frames went down with the broker; the next tells the same
+// answer in other pieces, which happen to be as many.
+func TestWhatAnotherAttemptTellsIsNoContinuation(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(func(w *work) {
+		w.sources("p1")
+		out := w.writer(reply.Generate, 3)
+		must(t, out.Delta("All at "))
+		must(t, out.Delta("once."))
+		w.finish(out, w.answerOf("All at once."), "p1")
+	})
+	g := s.serve()
+	all := g.askStreaming(nil).rest()
+	id := startedID(t, all[0])
+	if got := names(all); got != "started,sources,delta,delta,done" {
+		t.Fatal(all)
+	}
+	for had := 3; had <= len(all); had++ { // of events that nobody has any more
+		again := g.reopen(id, had).rest()
+		from := slices.IndexFunc(again, func(e sseEvent) bool { return e.name == "restart" })
+		if from < 0 || again[0].id != had+1 || text(t, again) != "All at once." || names(again[from:]) != "restart,sources,delta,citation,done" {
+			t.Errorf("after %d: %s", had, again)
+		}
+	}
+	for _, had := range []int{0, 1, 2} {
+		if again := g.reopen(id, had).rest(); fmt.Sprint(again) != fmt.Sprint(all[had:]) {
+			t.Errorf("after %d: %s", had, again)
+		}
+	}
+}
+
 // An answer that was not asked for streaming is streamed from its one frame.
 func TestAWholeAnswerIsStreamedFromEveryPlace(t *testing.T) {
 	t.Parallel()
