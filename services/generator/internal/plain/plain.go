@@ -109,7 +109,7 @@ func suspicious(r rune) bool {
 
 // Line returns a piece of a document as one line to be read: Markdown's
 // links, emphasis, code marks and images are taken off, table cells are
-// parted by dashes, reference numbers like "[12]", which would read as
+// parted by dashes, a dash stands for an empty one between tabs, reference numbers like "[12]", which would read as
 // citations, are dropped, and white space is one space.
 func Line(text string) string {
 	text = Visible(text)
@@ -118,6 +118,9 @@ func Line(text string) string {
 	}
 	if strings.ContainsAny(text, "*_`|~") {
 		text = marks(text)
+	}
+	for strings.Contains(text, "\t\t") {
+		text = strings.ReplaceAll(text, "\t\t", "\t–\t")
 	}
 	if !tidy(text) {
 		text = strings.Join(strings.Fields(text), " ")
