@@ -40,8 +40,8 @@ func TestLine(t *testing.T) {
 		"**bold** and *thin* and `code`":              "bold and thin and code",
 		"snake_case and 2*3 stay":                     "snake_case and 2*3 stay",
 		"| a | b |":                                   "a – b",
-		"Software\t6.0\t\t9.9":                         "Software 6.0 – 9.9",
-		"a\t\t\tb":                                     "a – – b",
+		"Software\t6.0\t\t9.9":                        "Software 6.0 – 9.9",
+		"a\t\t\tb":                                    "a – – b",
 		"open [bracket":                               "open (bracket",
 		"中文 [1]。":                                     "中文 。",
 	} {
