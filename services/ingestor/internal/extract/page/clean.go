@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -16,8 +17,8 @@ import (
 //   - zero-width space, word joiner, invisible operators, byte order mark (U+200B, U+2060–2064, U+FEFF);
 //   - soft hyphen, Mongolian vowel separator, interlinear annotation controls;
 //   - tag characters and the supplementary variation selectors (U+E0000–E01EF), used to smuggle text;
-//   - zero-width joiner and non-joiner, except directly after a character beyond Latin,
-//     where Persian, the Indic scripts and emoji need them.
+//   - zero-width joiner and non-joiner, except directly after a character beyond Latin
+//     that is no space, where Persian, the Indic scripts and emoji need them.
 func Invisible(r, prev rune) bool {
 	switch {
 	case r < 0x20:
@@ -27,7 +28,7 @@ func Invisible(r, prev rune) bool {
 	case r <= 0x9f, r == 0xad, r == 0x61c, r == 0x180e, r == 0x200b, r == 0xfeff:
 		return true
 	case r == 0x200c || r == 0x200d:
-		return prev < 0x250 || prev == 0x200c || prev == 0x200d
+		return prev < 0x250 || prev == 0x200c || prev == 0x200d || unicode.IsSpace(prev)
 	case r == 0x200e || r == 0x200f:
 		return true
 	case r >= 0x202a && r <= 0x202e, r >= 0x2060 && r <= 0x206f:

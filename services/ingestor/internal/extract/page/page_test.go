@@ -118,6 +118,7 @@ func TestBuilderKeepsItsFirstError(t *testing.T) {
 
 func FuzzCleanAndSplit(f *testing.F) {
 	f.Add("a\u200bb\r\nc\u200d\xff", 2)
+	f.Add("\u3000\u200d", 0) // a joiner after a space that Tidy drops
 	f.Fuzz(func(t *testing.T, text string, at int) {
 		p := page.CleanPage(page.Page{Text: text, Headings: []page.Heading{{Start: max(at, 0) % (utf8.RuneCountInString(text) + 1), Level: 1, Text: "h"}}})
 		if !utf8.ValidString(p.Text) || page.Clean(p.Text) != p.Text || p.Text != page.Clean(text) {
