@@ -149,6 +149,9 @@ func (s *storm) checkPaid(a *asked) {
 		strokes += h.strokes
 	}
 	if len(healthy) > 1+strokes {
+		for _, at := range paid {
+			a.history.note(at, "the model is paid")
+		}
 		s.found.violatef(4, a.history, "the model was paid %d times for %s, which faults can have hit %d times", len(healthy), a, strokes)
 	}
 }

@@ -121,6 +121,11 @@ func Run(ctx context.Context, cfg Config) error {
 func (s *storm) run(ctx context.Context) error {
 	fmt.Fprintf(s.cfg.Out, "storm: seed %d, mode %s, %d documents and %d chats of %d tenants, %s, a fault every %s\n",
 		s.cfg.Seed, s.cfg.Mode, s.cfg.Documents, s.cfg.Chats, s.cfg.Tenants, s.cfg.Duration, s.cfg.FaultEvery)
+	watching, enough := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { s.watchMachine(watching) })
+	defer watch.Wait()
+	defer enough()
 	for _, phase := range []struct {
 		name string
 		do   func(context.Context) error

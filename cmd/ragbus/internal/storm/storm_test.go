@@ -126,6 +126,14 @@ func TestJournal(t *testing.T) {
 	if n := len(j.between(from.Add(time.Minute), from.Add(time.Hour))); n != 0 {
 		t.Errorf("%d faults come later, want 0", n)
 	}
+	j.still(from, from.Add(standstill-time.Millisecond))
+	if n := j.counted()["the machine stood still"]; n != 0 {
+		t.Errorf("a pause of less than %s is a fault", standstill)
+	}
+	j.still(from, from.Add(standstill))
+	if n := len(j.between(from.Add(time.Second), from.Add(time.Minute), hitEverything)); n != 1 {
+		t.Errorf("%d faults hit everything while the machine stood still, want 1", n)
+	}
 }
 
 // echo answers what it is sent, until the test ends.

@@ -20,11 +20,12 @@ type entry struct {
 	text string
 }
 
-func (l *timeline) addf(format string, args ...any) {
-	e := entry{time.Now(), fmt.Sprintf(format, args...)}
+func (l *timeline) addf(format string, args ...any) { l.note(time.Now(), fmt.Sprintf(format, args...)) }
+
+func (l *timeline) note(at time.Time, text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entries = append(l.entries, e)
+	l.entries = append(l.entries, entry{at, text})
 }
 
 func (l *timeline) all() []entry {
@@ -133,6 +134,7 @@ func (j *journal) story(own *timeline) string {
 	if len(entries) == 0 {
 		return ""
 	}
+	slices.SortStableFunc(entries, func(a, b entry) int { return a.at.Compare(b.at) })
 	from, to := entries[0].at.Add(-time.Second), entries[len(entries)-1].at.Add(time.Second)
 	for _, w := range j.between(from, to) {
 		entries = append(entries, entry{w.begin, "    fault: " + w.name})
