@@ -234,7 +234,7 @@ type Tail struct {
 	buf bytes.Buffer
 }
 
-const maxTail = 32 << 10
+const maxTail = 256 << 10
 
 // Write implements [io.Writer].
 func (l *Tail) Write(p []byte) (int, error) {

@@ -152,6 +152,9 @@ func (s *storm) checkPaid(a *asked) {
 		for _, at := range paid {
 			a.history.note(at, "the model is paid")
 		}
+		for _, id := range a.ids {
+			a.history.addf("%s", strings.Join(append([]string{"the logs say of chat " + id + ":"}, s.shape.said(id)...), "\n  "))
+		}
 		s.found.violatef(4, a.history, "the model was paid %d times for %s, which faults can have hit %d times", len(healthy), a, strokes)
 	}
 }

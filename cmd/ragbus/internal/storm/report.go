@@ -8,8 +8,12 @@ import (
 	"strings"
 )
 
-// maxViolations bounds how many are told; all are counted.
-const maxViolations = 12
+// maxViolations bounds how many are told of each promise, and maxStories how
+// many with their story; all are counted.
+const (
+	maxViolations = 12
+	maxStories    = 3
+)
 
 // report prints the table and the violations.
 func (s *storm) report() {
@@ -42,7 +46,7 @@ func (s *storm) report() {
 			continue
 		}
 		fmt.Fprintf(out, "\nseed %d, promise %d: %s\n", s.cfg.Seed, v.point, v.text)
-		if byPoint[v.point] == 1 {
+		if byPoint[v.point] <= maxStories {
 			fmt.Fprint(out, s.journal.story(v.own))
 		}
 	}
