@@ -66,7 +66,9 @@ const clients = 8
 
 // storm is one run.
 type storm struct {
-	cfg     Config
+	cfg Config
+	// dir is a folder of its own, on the disk that everything is on.
+	dir     string
 	shape   shape
 	models  *models
 	found   *findings
@@ -95,7 +97,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("make a folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	s := &storm{cfg: cfg, found: &findings{}, journal: newJournal(), docs: newLibrary(), asked: &questions{}, baseline: map[string]usage{}}
+	s := &storm{cfg: cfg, dir: dir, found: &findings{}, journal: newJournal(), docs: newLibrary(), asked: &questions{}, baseline: map[string]usage{}}
 	if s.models, err = startModels(ctx); err != nil {
 		return err
 	}
@@ -123,7 +125,7 @@ func (s *storm) run(ctx context.Context) error {
 		s.cfg.Seed, s.cfg.Mode, s.cfg.Documents, s.cfg.Chats, s.cfg.Tenants, s.cfg.Duration, s.cfg.FaultEvery)
 	watching, enough := context.WithCancel(ctx)
 	var watch sync.WaitGroup
-	watch.Go(func() { s.watchMachine(watching) })
+	watch.Go(func() { s.watchMachine(watching, s.dir) })
 	defer watch.Wait()
 	defer enough()
 	for _, phase := range []struct {

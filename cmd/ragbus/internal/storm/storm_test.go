@@ -126,12 +126,12 @@ func TestJournal(t *testing.T) {
 	if n := len(j.between(from.Add(time.Minute), from.Add(time.Hour))); n != 0 {
 		t.Errorf("%d faults come later, want 0", n)
 	}
-	j.still(from, from.Add(standstill-time.Millisecond))
+	j.still("the machine stood still", from, from.Add(standstill-time.Millisecond))
 	if n := j.counted()["the machine stood still"]; n != 0 {
 		t.Errorf("a pause of less than %s is a fault", standstill)
 	}
-	j.still(from, from.Add(standstill))
-	if n := len(j.between(from.Add(time.Second), from.Add(time.Minute), hitEverything)); n != 1 {
+	j.still("the machine stood still", from, from.Add(standstill))
+	if n := len(j.between(from.Add(standstill/2), from.Add(time.Minute), hitEverything)); n != 1 {
 		t.Errorf("%d faults hit everything while the machine stood still, want 1", n)
 	}
 }
