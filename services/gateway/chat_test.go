@@ -199,7 +199,11 @@ func TestAnIdempotencyKeyAsksOnce(t *testing.T) {
 func TestABackgroundChatIsReadLater(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	s.workers(complete("Later."))
+	begin := make(chan struct{})
+	s.workers(func(w *work) {
+		<-begin
+		complete("Later.")(w)
+	})
 	g := s.serve()
 	got := g.postJSON("/v1/chat", `{"question":"Why?","background":true}`)
 	var a conversation.Answer
@@ -207,6 +211,7 @@ func TestABackgroundChatIsReadLater(t *testing.T) {
 	if got.status != http.StatusAccepted || a.Status != conversation.Queued || got.header.Get("Location") != "/v1/chat/"+a.ID {
 		t.Fatalf("%d %v %s", got.status, got.header, got.body)
 	}
+	close(begin)
 	eventually(t, "completed", func() bool {
 		g.get("/v1/chat/"+a.ID).decode(t, &a)
 		return a.Status == conversation.Completed && a.Answer == "Later."
