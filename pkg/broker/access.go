@@ -90,8 +90,12 @@ func AccessOf(name string) Access {
 	case AccessGenerator:
 		a.works(StreamChat, ConsumerGenerator)
 		a.publishes("facts", event.KindChatAnswered)
-		a.Publish = append(a.Publish, Grant{FramesPrefix + ">", "answers, to whoever reads them"})
-		a.Subscribe = append(a.Subscribe, Grant{"rag.cancel.v1.*", "questions that nobody waits for any more"})
+		a.Publish = append(a.Publish,
+			Grant{FramesPrefix + ">", "answers, to whoever reads them"},
+			Grant{"rag.writing.v1.*", "whether an answer that it is given anew is still being written"})
+		a.Subscribe = append(a.Subscribe,
+			Grant{"rag.cancel.v1.*", "questions that nobody waits for any more"},
+			Grant{"rag.writing.v1.*", "whether it still writes an answer"})
 		a.calls()
 	}
 	return a

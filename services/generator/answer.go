@@ -38,7 +38,9 @@ func (s *Service) answer(ctx context.Context, d delivery) ([]event.Event, error)
 	}
 	defer speaker.close()
 
-	turn, err := s.store.Get(ctx, s.caller(d), asked.ID)
+	watched, stop := s.cancels.Watch(ctx, asked.ID)
+	defer stop()
+	turn, err := s.turn(ctx, watched, d)
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return nil, s.gone(speaker, err)
@@ -48,8 +50,7 @@ func (s *Service) answer(ctx context.Context, d delivery) ([]event.Event, error)
 		return s.close(ctx, d, speaker, turn.Answer, false)
 	}
 
-	watched, stop := s.cancels.Watch(ctx, asked.ID)
-	defer stop()
+	defer s.writing.Begin(asked.ID)()
 	out, err := s.write(watched, d, speaker)
 	if err != nil {
 		if !errors.Is(context.Cause(watched), reply.ErrCancelled) {
@@ -67,6 +68,24 @@ func (s *Service) answer(ctx context.Context, d delivery) ([]event.Event, error)
 	}
 	same := stored.Answer == a.Answer && stored.Status == a.Status
 	return s.close(ctx, d, speaker, stored, same && !out.replaced)
+}
+
+// otherPause is how often, on average, a writer that was taken for dead is
+// asked whether it still writes.
+const otherPause = 250 * time.Millisecond
+
+// turn reads the record of a question, and first, when it is not its first
+// delivery, lets one end that still writes its answer: a model is paid.
+func (s *Service) turn(ctx, watched context.Context, d delivery) (conversation.Turn, error) {
+	turn, err := s.store.Get(ctx, s.caller(d), d.Data.Asked.ID)
+	if err != nil || turn.Answer.Status.Terminal() || d.Attempt < 2 || !s.pays(d) {
+		return turn, err //nolint:wrapcheck // the caller says what
+	}
+	for watched.Err() == nil && s.writing.Underway(watched, d.Data.Asked.ID) {
+		sleep(watched, otherPause/2+rand.N(otherPause)) //nolint:gosec // jitter needs no secrecy
+	}
+	// It may have ended since the record was read.
+	return s.store.Get(ctx, s.caller(d), d.Data.Asked.ID) //nolint:wrapcheck // the caller says what
 }
 
 func (s *Service) caller(d delivery) conversation.Caller {
@@ -165,12 +184,13 @@ func (s *Service) compose(d delivery, out outcome, begun, first time.Time) conve
 	return a
 }
 
-// Storing an answer is tried this often, for it may have been paid for, and
-// with this much time in all.
+// Storing an answer is tried for this long, for it may have been paid for:
+// longer than a database takes to start again. A pause is twice the one before
+// it, up to the longest.
 const (
-	finishTries = 4
-	finishPause = 50 * time.Millisecond
-	finishTime  = 10 * time.Second
+	finishTime    = 30 * time.Second
+	finishPause   = 50 * time.Millisecond
+	finishLongest = 2 * time.Second
 )
 
 // finish stores the answer, also when the work's own context has ended.
@@ -178,15 +198,15 @@ func (s *Service) finish(ctx context.Context, d delivery, a conversation.Answer)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
 	pause := finishPause
-	for try := 1; ; try++ {
+	for {
 		stored, err := s.store.Finish(ctx, s.caller(d), a)
 		if err == nil {
 			return stored, nil
 		}
-		if try == finishTries || !fault.Retryable(err) || !sleep(ctx, pause/2+rand.N(pause)) { //nolint:gosec // jitter needs no secrecy
+		if !fault.Retryable(err) || !sleep(ctx, pause/2+rand.N(pause)) { //nolint:gosec // jitter needs no secrecy
 			return conversation.Answer{}, fmt.Errorf("store the answer: %w", err)
 		}
-		pause *= 4
+		pause = min(2*pause, finishLongest)
 	}
 }
 

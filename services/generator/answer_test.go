@@ -1,6 +1,7 @@
 package generator
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -20,10 +21,10 @@ import (
 func (b *bench) service(t testing.TB, model llm.Model) *Service {
 	t.Helper()
 	s := newService(Config{}.WithDefaults(), Deps{NATS: b.NATS, JetStream: b.JS, Conversations: b.store, Model: model})
-	if err := s.cancels.Start(t.Context()); err != nil {
+	if err := s.listen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.cancels.Close() })
+	t.Cleanup(func() { _ = errors.Join(s.cancels.Close(), s.writing.Close()) })
 	return s
 }
 

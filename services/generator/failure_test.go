@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -318,7 +319,7 @@ func TestStoringIsTriedAgainBeforeTheModelIs(t *testing.T) {
 	b := newBench(t)
 	model := scriptllm.New(scriptllm.Say("The archive opens at nine o'clock [1]."))
 	s := b.service(t, model)
-	s.store = &busyStore{Store: b.store, failures: 2}
+	s.store = &busyStore{Store: b.store, failures: 6}
 	e := b.retrieved(t, "busy", nil)
 	if trial := try(t, s, e, 1); trial.Err != nil || model.Calls() != 1 {
 		t.Errorf("trial %+v, calls %d", trial, model.Calls())
@@ -349,4 +350,60 @@ func TestTheFirstStoredAnswerIsTold(t *testing.T) {
 	if got := reader.wait(t); got.Text != other.Answer || got.Answer.Answer != other.Answer || got.Restarts != 1 || got.Sources != "[]" {
 		t.Errorf("told %+v", got)
 	}
+}
+
+// TestAWriterTakenForDeadIsLetEnd: the lease of one that lives ran out, its
+// question is delivered once more, to another process or to its own.
+func TestAWriterTakenForDeadIsLetEnd(t *testing.T) {
+	t.Parallel()
+	for name, same := range map[string]bool{"another process": false, "the same process": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			asked, goOn := make(chan struct{}), make(chan struct{})
+			first := b.service(t, scriptllm.New(func(llm.Request) scriptllm.Reply {
+				close(asked)
+				<-goOn
+				return scriptllm.Reply{Deltas: []string{"It opens at nine o'clock [1]."}}
+			}))
+			second, again := b.service(t, scriptllm.New(scriptllm.Say("No."))), &askedStore{Store: b.store, asked: make(chan struct{})}
+			if same {
+				second = first
+			}
+			e := b.retrieved(t, "stalled", nil)
+			reader := b.listen(t, "stalled")
+			trials := make(chan worker.Trial, 2)
+			go func() { trials <- try(t, first, e, 1) }()
+			<-asked
+			taking := *second
+			taking.store = again
+			go func() { trials <- try(t, &taking, e, 2) }()
+			<-again.asked // it has looked, and the answer is not there
+			close(goOn)
+			for range 2 {
+				if trial := <-trials; trial.Err != nil {
+					t.Error(trial.Err)
+				}
+			}
+			if got := reader.wait(t); got.Text != "It opens at nine o'clock [1]." {
+				t.Errorf("told %+v", got)
+			}
+			if m, _ := second.model.(*scriptllm.Model); !same && m.Calls() != 0 || same && m.Calls() != 1 {
+				t.Errorf("the model was asked %d times more", m.Calls())
+			}
+		})
+	}
+}
+
+// askedStore tells when a turn was read first.
+type askedStore struct {
+	conversation.Store
+	once  sync.Once
+	asked chan struct{}
+}
+
+func (a *askedStore) Get(ctx context.Context, c conversation.Caller, id string) (conversation.Turn, error) {
+	turn, err := a.Store.Get(ctx, c, id)
+	a.once.Do(func() { close(a.asked) })
+	return turn, err //nolint:wrapcheck // passed on
 }

@@ -70,6 +70,7 @@ type Service struct {
 	frames   reply.Publisher
 	pace     *pace
 	cancels  *reply.CancelListener
+	writing  *reply.Writing
 	checker  *answer.Checker
 	extract  *extractive.Writer
 	fallback bool
@@ -109,6 +110,7 @@ func newService(cfg Config, deps Deps) *Service {
 	}
 	s := &Service{
 		cfg: cfg, store: deps.Conversations, model: deps.Model, frames: deps.NATS, pace: &pace{least: cfg.Coalesce}, cancels: reply.NewCancelListener(deps.NATS),
+		writing: reply.NewWriting(deps.NATS),
 		checker: answer.NewChecker(analyzer, deps.Embedder), extract: extractive.New(analyzer, dense), fallback: deps.Fallback, log: deps.Log,
 		signer: deps.Signer, ledger: deps.Ledger,
 	}
@@ -131,7 +133,7 @@ func (s *Service) Ready(ctx context.Context) error {
 // Run works until ctx ends and returns when running answers are done or
 // handed back, at the latest after the grace. It needs the consumer to exist.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.cancels.Start(ctx); err != nil {
+	if err := s.listen(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // stopped before it began
 		}
@@ -139,13 +141,21 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	name := s.modelName()
 	s.log.InfoContext(ctx, "generator runs", "model", name, "slots", s.cfg.Slots)
-	err := s.worker.Run(ctx)
-	if closeErr := s.cancels.Close(); err == nil && closeErr != nil {
-		err = closeErr
-	}
+	err := errors.Join(s.worker.Run(ctx), s.cancels.Close(), s.writing.Close())
 	s.log.InfoContext(context.WithoutCancel(ctx), "generator stopped")
 	if err != nil {
 		return fmt.Errorf("generator: %w", err)
+	}
+	return nil
+}
+
+// listen begins to hear what others tell and ask of answers being written.
+func (s *Service) listen(ctx context.Context) error {
+	if err := s.cancels.Start(ctx); err != nil {
+		return err //nolint:wrapcheck // says what
+	}
+	if err := s.writing.Start(ctx); err != nil {
+		return errors.Join(err, s.cancels.Close())
 	}
 	return nil
 }

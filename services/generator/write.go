@@ -22,9 +22,9 @@ func (s *Service) write(ctx context.Context, d delivery, speaker *speaker) (outc
 		return outcome{}, fault.As(fault.Transient, context.Cause(ctx))
 	}
 	switch {
-	case !d.Data.Relevant || d.Data.Passages.IsZero():
+	case !answerable(d):
 		return s.abstain(d, speaker), nil
-	case s.model == nil:
+	case !s.pays(d):
 		return s.writeExtract(ctx, d, speaker)
 	}
 	out, err := s.writeModel(ctx, d, speaker)
@@ -40,6 +40,11 @@ func (s *Service) write(ctx context.Context, d delivery, speaker *speaker) (outc
 
 // question is what is answered: as it was asked, unless only the searched one stands alone.
 func question(d delivery) string { return d.Data.Asked.Question }
+
+func answerable(d delivery) bool { return d.Data.Relevant && !d.Data.Passages.IsZero() }
+
+// pays reports whether a model is asked.
+func (s *Service) pays(d delivery) bool { return s.model != nil && answerable(d) }
 
 func (s *Service) abstain(d delivery, speaker *speaker) outcome {
 	text := phrase.For(question(d)).NoAnswer
