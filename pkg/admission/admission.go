@@ -47,6 +47,8 @@ const lineTimeout = 10 * time.Second
 type Config struct {
 	// Size is the window; 0 means [DefaultWindow].
 	Size int
+	// Batches is the window of batches to embed; 0 means Size.
+	Batches int
 	// Now is the clock; nil means the system's.
 	Now func() time.Time
 	// Log takes what goes wrong in Run. Required.
@@ -81,6 +83,9 @@ func New(cfg Config, js jetstream.JetStream, line catalog.Line, out Publisher) *
 	if cfg.Size <= 0 {
 		cfg.Size = DefaultWindow
 	}
+	if cfg.Batches <= 0 {
+		cfg.Batches = cfg.Size
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -90,8 +95,13 @@ func New(cfg Config, js jetstream.JetStream, line catalog.Line, out Publisher) *
 	return &Window{cfg: cfg, line: line, backlog: broker.NewBacklog(js), out: out, refills: newRefills(), counts: newCounts()}
 }
 
-// Size returns the window.
-func (w *Window) Size() int { return w.cfg.Size }
+// Size returns the window of one kind of work.
+func (w *Window) Size(step catalog.Step) int {
+	if step == catalog.Embed {
+		return w.cfg.Batches
+	}
+	return w.cfg.Size
+}
 
 // Publish stores an event, or puts its work on record to follow when there is
 // room: both are a success. What is no work of the record's is stored as it
@@ -101,7 +111,7 @@ func (w *Window) Publish(ctx context.Context, e event.Event) error {
 	if !ok {
 		return w.out.Publish(ctx, e) //nolint:wrapcheck // names the event
 	}
-	if t.Step == catalog.Embed && t.Next >= w.cfg.Size {
+	if t.Step == catalog.Embed && t.Next >= w.cfg.Batches {
 		// Of a document's batches the first ones come first.
 		return w.enter(ctx, t)
 	}
@@ -122,7 +132,7 @@ func (w *Window) Publish(ctx context.Context, e event.Event) error {
 // moment ago it does not ask again.
 func (w *Window) room(ctx context.Context, p place) (bool, error) {
 	now := w.cfg.Now()
-	if w.counts.plenty(p, now, w.cfg.Size/2) {
+	if w.counts.plenty(p, now, w.Size(p.step)/2) {
 		return true, nil
 	}
 	n, err := w.backlog.Of(ctx, kindOf(p.step), p.tenant)
@@ -130,7 +140,7 @@ func (w *Window) room(ctx context.Context, p place) (bool, error) {
 		return false, err //nolint:wrapcheck // says what
 	}
 	w.counts.note(p, now, n+1)
-	return n < w.cfg.Size, nil
+	return n < w.Size(p.step), nil
 }
 
 // Wait puts work on record without looking for room first. It follows when
@@ -163,7 +173,7 @@ func (w *Window) enter(ctx context.Context, t catalog.Turn) error {
 // whether it did: when more than a window is in the queue.
 func (w *Window) Yields(ctx context.Context, t catalog.Turn) (bool, error) {
 	n, err := w.backlog.Of(ctx, kindOf(t.Step), t.Tenant)
-	if err != nil || n <= w.cfg.Size {
+	if err != nil || n <= w.Size(t.Step) {
 		return false, err //nolint:wrapcheck // says what
 	}
 	return true, w.Wait(ctx, t)

@@ -163,8 +163,8 @@ func (w *Window) Refill(ctx context.Context, tenant string, step catalog.Step) e
 		}
 		// A quarter at a time; the rest of the window is work whose end leads
 		// here again.
-		room := w.cfg.Size - n
-		if room <= 0 || room < w.cfg.Size/4 {
+		room := w.Size(step) - n
+		if room <= 0 || room < w.Size(step)/4 {
 			return nil
 		}
 		turns, err := w.line.Waiting(ctx, tenant, step, room)

@@ -35,6 +35,10 @@ type Embedder interface {
 	Embed(ctx context.Context, purpose Purpose, texts []string) ([][]float32, error)
 }
 
+// Builtin is the provider of the embedder that computes in this process, on
+// the cores that everything else needs too.
+const Builtin = "builtin"
+
 // Profile identifies an embedding space. Vectors of different profiles never
 // meet: the profile's Key is part of every collection and point.
 type Profile struct {

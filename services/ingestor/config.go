@@ -8,6 +8,7 @@ import (
 
 	"github.com/ragbus/ragbus/pkg/admission"
 	"github.com/ragbus/ragbus/pkg/config"
+	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/services/ingestor/internal/dataref"
 )
 
@@ -16,7 +17,8 @@ type Config struct {
 	// ExtractSlots is how many documents are read at once, each in a process
 	// of its own. Default: one for each core, at most 4.
 	ExtractSlots int `env:"RAGBUS_EXTRACT_SLOTS"`
-	// EmbedSlots is how many batches are embedded and indexed at once. Default 4.
+	// EmbedSlots is how many batches are embedded and indexed at once. Default
+	// 4; with the built-in embedder 8, of which one tenant has half.
 	EmbedSlots int `env:"RAGBUS_EMBED_SLOTS"`
 	// TempDir is where documents are copied to while they are read; "" is the system's.
 	TempDir string `env:"RAGBUS_TEMP_DIR"`
@@ -25,7 +27,9 @@ type Config struct {
 	// MaxDocumentBytes bounds a document that an event points to. Default 100 MiB.
 	MaxDocumentBytes config.Bytes `env:"RAGBUS_MAX_UPLOAD_BYTES"`
 	// TenantWindow is how much work of one kind one tenant has in the queue and
-	// in work: at least the slots of all replicas. Default [admission.DefaultWindow].
+	// in work: at least the slots of all replicas. Default
+	// [admission.DefaultWindow]; of batches for the built-in embedder, half of
+	// EmbedSlots.
 	TenantWindow int `env:"RAGBUS_INGEST_TENANT_WINDOW"`
 	// Lease is after which a document that does not move is given to work again. Default 2 min.
 	Lease time.Duration `env:"RAGBUS_INGEST_LEASE"`
@@ -40,6 +44,26 @@ type Config struct {
 	Grace time.Duration `env:"RAGBUS_GRACE"`
 	// PullWait is how long one request for work waits at the broker. Default the worker's.
 	PullWait time.Duration `env:"RAGBUS_PULL_WAIT"`
+}
+
+// windows returns how much work of one tenant's is let in, documents and
+// batches. A batch takes the built-in embedder seconds of a core, too long for
+// others to stand behind a window of them: it has more slots than a tenant may
+// fill, and serves those it works for by turns.
+func (c Config) windows(e embed.Profile) (size, batches int) {
+	d := c.withSlots(e)
+	if c.TenantWindow == 0 && e.Provider == embed.Builtin {
+		return d.TenantWindow, max(1, d.EmbedSlots/2)
+	}
+	return d.TenantWindow, d.TenantWindow
+}
+
+// withSlots is WithDefaults for an embedder.
+func (c Config) withSlots(e embed.Profile) Config {
+	if c.EmbedSlots == 0 && e.Provider == embed.Builtin {
+		c.EmbedSlots = 8
+	}
+	return c.WithDefaults()
 }
 
 // WithDefaults returns a copy with every unset field filled in.

@@ -78,7 +78,7 @@ func (s *Service) resume(ctx context.Context, ref catalog.Ref) ([]event.Event, e
 // batches returns a window of a document's open batches; the others follow, as
 // the record says.
 func (s *Service) batches(ctx context.Context, ref catalog.Ref, version string, open []catalog.Batch) ([]event.Event, error) {
-	if size := s.window.Size(); len(open) > size {
+	if size := s.window.Size(catalog.Embed); len(open) > size {
 		turn := catalog.Turn{Tenant: ref.Tenant, ID: ref.ID, Step: catalog.Embed, Number: ref.Generation, Next: open[size].Number}
 		if err := s.window.Wait(ctx, turn); err != nil {
 			return nil, err //nolint:wrapcheck // says what

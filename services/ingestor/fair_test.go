@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/ragbus/ragbus/pkg/broker"
 	"github.com/ragbus/ragbus/pkg/catalog"
 	"github.com/ragbus/ragbus/pkg/corpus"
+	"github.com/ragbus/ragbus/pkg/embed"
 	"github.com/ragbus/ragbus/pkg/embed/scriptembed"
 	"github.com/ragbus/ragbus/pkg/event"
 )
@@ -218,6 +220,85 @@ func TestALargeDocumentIsNotBeforeAnothersSmallOne(t *testing.T) {
 		t.Errorf("%d points, %+v", points, doc)
 	}
 	s.empty(t)
+}
+
+// TestOneTenantLeavesSlotsOfTheBuiltInEmbedder: whatever batches of one
+// tenant's are embedded, and however long that takes, another's is too.
+func TestOneTenantLeavesSlotsOfTheBuiltInEmbedder(t *testing.T) {
+	t.Parallel()
+	slow := &slowEmbedder{word: "herring", released: make(chan struct{}), waiting: make(chan struct{}, 100)}
+	s := prepare(t, scriptembed.Config{}, func(_ *Config, d *Deps) {
+		slow.Embedder, d.Embedder = d.Embedder, slow
+	})
+	gate := s.gate()
+	s.uploadFor(t, gate, "bulk", "book", book("herring", 5000))
+	s.run(t)
+	for range s.window.Size(catalog.Embed) {
+		<-slow.waiting
+	}
+	s.uploadFor(t, gate, "single", "mine", "one salmon")
+	var order []string
+	s.facts(t, func(_ event.Kind, tenant, _ string) bool {
+		if order = append(order, tenant); len(order) == 1 {
+			close(slow.released)
+		}
+		return len(order) == 2
+	})
+	if order[0] != "single" {
+		t.Errorf("they ended in the order %v", order)
+	}
+	s.empty(t)
+}
+
+// slowEmbedder says that it is built in, and takes for texts with a word until
+// it is released.
+type slowEmbedder struct {
+	embed.Embedder
+	word     string
+	waiting  chan struct{}
+	released chan struct{}
+}
+
+func (e *slowEmbedder) Profile() embed.Profile {
+	p := e.Embedder.Profile()
+	p.Provider = embed.Builtin
+	return p
+}
+
+func (e *slowEmbedder) Embed(ctx context.Context, purpose embed.Purpose, texts []string) ([][]float32, error) {
+	if len(texts) > 0 && strings.Contains(texts[0], e.word) {
+		select {
+		case e.waiting <- struct{}{}:
+		default:
+		}
+		select {
+		case <-e.released:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return e.Embedder.Embed(ctx, purpose, texts)
+}
+
+func TestWindows(t *testing.T) {
+	t.Parallel()
+	local, remote := embed.Profile{Provider: embed.Builtin}, embed.Profile{Provider: "openai"}
+	for name, c := range map[string]struct {
+		config               Config
+		embedder             embed.Profile
+		slots, size, batches int
+	}{
+		"remote":           {Config{}, remote, 4, admission.DefaultWindow, admission.DefaultWindow},
+		"built in":         {Config{}, local, 8, admission.DefaultWindow, 4},
+		"built in, slots":  {Config{EmbedSlots: 3}, local, 3, admission.DefaultWindow, 1},
+		"built in, window": {Config{TenantWindow: 64}, local, 8, 64, 64},
+		"remote, window":   {Config{TenantWindow: 64}, remote, 4, 64, 64},
+	} {
+		size, batches := c.config.windows(c.embedder)
+		if slots := c.config.withSlots(c.embedder).EmbedSlots; slots != c.slots || size != c.size || batches != c.batches {
+			t.Errorf("%s: %d slots, windows of %d and %d", name, slots, size, batches)
+		}
+	}
 }
 
 // hold stops the first who looks for vectors until it is released.

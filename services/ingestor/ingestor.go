@@ -88,7 +88,6 @@ func ExtractionChild(in io.Reader, out io.Writer) int { return extract.ChildMain
 
 // New returns a service that does nothing until Run.
 func New(cfg Config, deps Deps) (*Service, error) {
-	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -98,10 +97,12 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Publisher == nil {
 		deps.Publisher = broker.NewPublisher(deps.JetStream)
 	}
+	size, batches := cfg.windows(deps.Embedder.Profile())
+	cfg = cfg.withSlots(deps.Embedder.Profile())
 	s := &Service{cfg: cfg, deps: deps, log: deps.Log.With("part", Name), now: time.Now}
 	// All work that follows from work, or is found forgotten, goes through it.
 	s.window = admission.New(admission.Config{
-		Size: cfg.TenantWindow, Now: func() time.Time { return s.now() }, Log: s.log, Observer: deps.Observer,
+		Size: size, Batches: batches, Now: func() time.Time { return s.now() }, Log: s.log, Observer: deps.Observer,
 	}, deps.JetStream, deps.Catalog, deps.Publisher)
 	s.deps.Publisher, s.deps.Observer = s.window, s.window
 	var err error

@@ -328,13 +328,13 @@ func TestManyBatchesAreGivenOutInBoundedRounds(t *testing.T) {
 	// A window of them is in the queue; the others stand in line behind it.
 	line, err := s.catalog.Waiting(t.Context(), corpus.DefaultTenant, catalog.Extract, 4*claimAtOnce)
 	check(t, err)
-	if n := int(s.broker.Messages("RAG_INGEST")); n != s.window.Size() || n+len(line) < 3*claimAtOnce {
+	if n := int(s.broker.Messages("RAG_INGEST")); n != s.window.Size(catalog.Extract) || n+len(line) < 3*claimAtOnce {
 		t.Errorf("%d events, %d documents wait, of %d", n, len(line), 3*claimAtOnce)
 	}
 	s.publish(t, event.DocumentDeleted{ID: "never"})
 	// The queue is not empty: they are given more time.
 	check(t, s.emitStalled(t.Context(), fence))
-	if n := int(s.broker.Messages("RAG_INGEST")); n != s.window.Size()+1 {
+	if n := int(s.broker.Messages("RAG_INGEST")); n != s.window.Size(catalog.Extract)+1 {
 		t.Errorf("%d events while they wait in the queue", n)
 	}
 }

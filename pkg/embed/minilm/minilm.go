@@ -88,7 +88,7 @@ func (e *Embedder) Kernel() string { return kernel.Best().Name() }
 // .7; where the text is not English a weight of .2 does no harm.
 func (e *Embedder) Profile() embed.Profile {
 	return embed.Profile{
-		Provider:   "builtin",
+		Provider:   embed.Builtin,
 		Model:      "all-MiniLM-L6-v2",
 		Dimensions: bert.Hidden,
 		Fusion:     embed.Fusion{Method: embed.ScaledMax, DenseWeight: 0.5, ForeignDenseWeight: 0.2},
