@@ -26,9 +26,9 @@ const (
 	refillsAtOnce = 4
 	// rounds bounds how long one line has the turn.
 	rounds = 4
-	// restTime is how long Run lets room come together. A window lasts longer,
-	// unless its work takes less than a millisecond each.
-	restTime = 20 * time.Millisecond
+	// restForEach is how long Run lets room come together, for each piece of work
+	// in the window: it lasts longer, unless they take less than that.
+	restForEach = 600 * time.Microsecond
 )
 
 // place is one tenant's line of one step.
@@ -98,7 +98,7 @@ func (w *Window) Run(ctx context.Context) error {
 				pause.Stop()
 				return nil
 			case <-w.refills.wake:
-				rest := time.NewTimer(restTime)
+				rest := time.NewTimer(w.restTime())
 				select {
 				case <-ctx.Done():
 				case <-rest.C:
@@ -117,6 +117,11 @@ func (w *Window) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// restTime is how long Run waits before it looks at lines with room.
+func (w *Window) restTime() time.Duration {
+	return time.Duration(min(w.cfg.Size, w.cfg.Batches, DefaultWindow)) * restForEach
 }
 
 // look marks the next lines as due and returns how far it got.

@@ -31,6 +31,11 @@ type Config struct {
 	// [admission.DefaultWindow]; of batches for the built-in embedder, half of
 	// EmbedSlots.
 	TenantWindow int `env:"RAGBUS_INGEST_TENANT_WINDOW"`
+	// Alone says that no other ingestor takes this one's work: one tenant's
+	// documents are then let in as they fill most of its slots, not all, and a
+	// single upload of another's is read at once. Where there are several, how
+	// much waits in the queue tells the cluster how many to run.
+	Alone bool
 	// Lease is after which a document that does not move is given to work again. Default 2 min.
 	Lease time.Duration `env:"RAGBUS_INGEST_LEASE"`
 	// SweepInterval is how often stalled documents are looked for, on average. Default 30 s.
@@ -52,10 +57,27 @@ type Config struct {
 // fill, and serves those it works for by turns.
 func (c Config) windows(e embed.Profile) (size, batches int) {
 	d := c.withSlots(e)
+	if c.TenantWindow == 0 && c.Alone {
+		d.TenantWindow = c.AloneWindow()
+	}
 	if c.TenantWindow == 0 && e.Provider == embed.Builtin {
 		return d.TenantWindow, max(1, d.EmbedSlots/2)
 	}
 	return d.TenantWindow, d.TenantWindow
+}
+
+// AloneWindow is the default of TenantWindow for whoever is alone: work for
+// all children, and as much again twice to go on with.
+func (c Config) AloneWindow() int { return 3 * c.WithDefaults().ExtractSlots }
+
+// extractDeliveries is how many deliveries are taken at once: what is read,
+// and deletions and changes; whoever is alone takes what one tenant may have
+// in work, and others' beside it.
+func (c Config) extractDeliveries() int {
+	if c.Alone {
+		return c.AloneWindow() + 4
+	}
+	return c.ExtractSlots + 2
 }
 
 // withSlots is WithDefaults for an embedder.

@@ -115,7 +115,7 @@ func (s *Service) extract(ctx context.Context, ref catalog.Ref, doc corpus.Docum
 		pending = pending[:0]
 		return err
 	}
-	source := extract.Source{File: file, MediaType: doc.MediaType, Filename: doc.Filename}
+	source := extract.Source{File: file, MediaType: doc.MediaType, Filename: doc.Filename, Tenant: ref.Tenant}
 	summary, err := s.extractor.Extract(ctx, source, func(p extract.Page) error {
 		return chunker.Add(p, func(c corpus.Chunk) error {
 			if pending = append(pending, c); len(pending) < chunksAtOnce {

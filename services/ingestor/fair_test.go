@@ -292,6 +292,9 @@ func TestWindows(t *testing.T) {
 		"built in":         {Config{}, local, 8, admission.DefaultWindow, 4},
 		"built in, slots":  {Config{EmbedSlots: 3}, local, 3, admission.DefaultWindow, 1},
 		"built in, window": {Config{TenantWindow: 64}, local, 8, 64, 64},
+		"remote, alone":    {Config{Alone: true, ExtractSlots: 2}, remote, 4, 6, 6},
+		"built in, alone":  {Config{Alone: true, ExtractSlots: 2}, local, 8, 6, 4},
+		"alone, window":    {Config{Alone: true, TenantWindow: 64}, local, 8, 64, 64},
 		"remote, window":   {Config{TenantWindow: 64}, remote, 4, 64, 64},
 	} {
 		size, batches := c.config.windows(c.embedder)
@@ -299,6 +302,61 @@ func TestWindows(t *testing.T) {
 			t.Errorf("%s: %d slots, windows of %d and %d", name, slots, size, batches)
 		}
 	}
+}
+
+// TestOneTenantLeavesPlacesToRead: whatever documents of one tenant's are read,
+// and however long that takes, another's is too.
+func TestOneTenantLeavesPlacesToRead(t *testing.T) {
+	t.Parallel()
+	slow := &slowChunks{tenant: "bulk", released: make(chan struct{}), waiting: make(chan struct{}, 100)}
+	s := prepare(t, scriptembed.Config{}, func(c *Config, d *Deps) {
+		c.Alone, c.ExtractSlots = true, 2
+		slow.Store, d.Catalog = d.Catalog, slow
+	})
+	gate := admission.New(admission.Config{Size: s.cfg.AloneWindow(), Log: s.log}, s.broker.JS, s.catalog, s.broker.Publisher)
+	const crowd = 30
+	for i := range crowd {
+		s.uploadFor(t, gate, "bulk", fmt.Sprint("d", i), "herring in a barrel")
+	}
+	s.run(t)
+	for range 2 {
+		<-slow.waiting
+	}
+	s.uploadFor(t, gate, "single", "mine", "one salmon")
+	var order []string
+	s.facts(t, func(_ event.Kind, tenant, _ string) bool {
+		if order = append(order, tenant); len(order) == 1 {
+			close(slow.released)
+		}
+		return len(order) == crowd+1
+	})
+	if order[0] != "single" {
+		t.Errorf("they ended in the order %v", order)
+	}
+	s.empty(t)
+}
+
+// slowChunks takes for the chunks of one tenant until it is released.
+type slowChunks struct {
+	catalog.Store
+	tenant   string
+	waiting  chan struct{}
+	released chan struct{}
+}
+
+func (c *slowChunks) PutChunks(ctx context.Context, ref catalog.Ref, chunks []corpus.Chunk) error {
+	if ref.Tenant == c.tenant {
+		select {
+		case c.waiting <- struct{}{}:
+		default:
+		}
+		select {
+		case <-c.released:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return c.Store.PutChunks(ctx, ref, chunks)
 }
 
 // hold stops the first who looks for vectors until it is released.

@@ -130,7 +130,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 
 func (s *Service) addWorkers() error {
 	extracting := worker.Config{
-		Stream: broker.StreamIngest, Consumer: broker.ConsumerIngestorExtract, Name: Name, Slots: s.cfg.ExtractSlots + 2,
+		Stream: broker.StreamIngest, Consumer: broker.ConsumerIngestorExtract, Name: Name, Slots: s.cfg.extractDeliveries(),
 		Grace: s.cfg.Grace, PullWait: s.cfg.PullWait, Timeout: extractTimeout, MaxAttempts: maxAttempts,
 	}
 	embedding := worker.Config{

@@ -62,6 +62,9 @@ func (c Config) withDefaults() Config {
 	for _, grace := range []*time.Duration{&c.Generator.Grace, &c.Retriever.Grace, &c.Ingestor.Grace} {
 		*grace = cmp.Or(*grace, workersGrace)
 	}
+	if c.Ingestor.Alone = c.Broker.URL == ""; c.Ingestor.Alone && c.Ingestor.TenantWindow == 0 {
+		c.Gateway.TenantWindow = c.Ingestor.AloneWindow()
+	}
 	return c
 }
 

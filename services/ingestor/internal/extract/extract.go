@@ -20,12 +20,11 @@ const maxWarnings = 20
 type Extractor struct {
 	limits  Limits
 	program string
-	// slots bounds the children that run at once.
-	slots chan struct{}
+	places  *places
 }
 
 // New returns an Extractor with at most children child processes at a time
-// (at least one). The program must hand over to [ChildMain], see [IsChild].
+// (at least one), and one more for a tenant who would have none. The program must hand over to [ChildMain], see [IsChild].
 func New(limits Limits, children int) (*Extractor, error) {
 	program := selfPath
 	if program == "" {
@@ -34,7 +33,7 @@ func New(limits Limits, children int) (*Extractor, error) {
 			return nil, fmt.Errorf("find the own program: %w", err)
 		}
 	}
-	return &Extractor{limits: limits.WithDefaults(), program: program, slots: make(chan struct{}, max(children, 1))}, nil
+	return &Extractor{limits: limits.WithDefaults(), program: program, places: newPlaces(children)}, nil
 }
 
 // Extract reads src and hands its pages to emit, in order and from one

@@ -30,6 +30,8 @@ type Source struct {
 	// break ties that the content leaves open, such as Markdown or plain text.
 	MediaType string
 	Filename  string
+	// Tenant is whose the document is.
+	Tenant string
 }
 
 // Summary says what was extracted.

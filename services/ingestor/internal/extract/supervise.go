@@ -32,12 +32,11 @@ type progress struct {
 // supervise reads a document in child processes: one, and one more after
 // each page that killed its child, up to the limit.
 func (e *Extractor) supervise(ctx context.Context, src Source, kind Kind, s *sink) error {
-	select {
-	case e.slots <- struct{}{}:
-		defer func() { <-e.slots }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	leave, err := e.places.take(ctx, src.Tenant)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	req := request{MediaType: kind.MediaType, ContentType: contentType(src, kind), FirstPage: 1, Limits: e.limits}
 	p := &progress{left: e.limits.Time}
 	for restarts := 0; ; restarts++ {
