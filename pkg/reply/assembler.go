@@ -97,6 +97,16 @@ func (p progress) to(f Frame) progress {
 	return progress{work: f.Work, attempt: f.Attempt, seq: f.Seq, writer: f.Writer}
 }
 
+// departs reports whether the frame is of another attempt than the last one
+// taken, newer or older, or of the first one and that is none's first try.
+func (p progress) departs(f Frame) bool {
+	if p.attempt == 0 {
+		return f.Attempt > 1
+	}
+	_, same := p.of(f)
+	return !same
+}
+
 // step reports whether a frame is the next one, that of a newer attempt, old, or too far ahead.
 func (p progress) step(f Frame) step {
 	_, same := p.of(f)
@@ -110,6 +120,23 @@ func (p progress) step(f Frame) step {
 	default:
 		return stepGap
 	}
+}
+
+// Departs reports whether a frame, which Next has not been given yet, is of
+// another attempt at its stage than the frames before it, or is the first and of
+// a later one. What two tell who write beside each other may come in another
+// order, and what came before a later attempt may not have come at all: as many
+// events may then have told something else.
+func (a *Assembler) Departs(f Frame) bool {
+	switch {
+	case a.closed || f.Type == KeepAlive:
+		return false
+	case f.Stage == Generate:
+		return a.generate.departs(f)
+	case a.sources != nil && bytes.Equal(a.sources, f.Data):
+		return false
+	}
+	return a.retrieve.departs(f)
 }
 
 // Next takes a frame and returns what the reader is to be told, in order;

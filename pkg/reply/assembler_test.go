@@ -96,6 +96,45 @@ func TestFold(t *testing.T) {
 	}
 }
 
+func TestDeparts(t *testing.T) {
+	t.Parallel()
+	found, gen := frame(Retrieve, 1, 1, Sources, "S"), frame(Generate, 1, 1, Delta, "a")
+	by := func(f Frame, work int64, writer string) Frame {
+		f.Work, f.Writer = work, writer
+		return f
+	}
+	tests := map[string]struct {
+		before []Frame
+		frame  Frame
+		want   bool
+	}{
+		"the first":                 {nil, found, false},
+		"the first to write":        {[]Frame{found}, gen, false},
+		"the next":                  {[]Frame{found, gen}, frame(Generate, 1, 2, Delta, "b"), false},
+		"the same again":            {[]Frame{found, gen}, gen, false},
+		"a later one at first":      {nil, frame(Retrieve, 2, 1, Sources, "S"), true},
+		"a later one to write":      {[]Frame{found}, frame(Generate, 3, 1, Delta, "a"), true},
+		"a later one after another": {[]Frame{found, gen}, frame(Generate, 2, 1, Delta, "a"), true},
+		"an older one":              {[]Frame{found, frame(Generate, 2, 1, Delta, "a")}, gen, true},
+		"another message":           {[]Frame{found, by(gen, 7, "")}, by(gen, 8, ""), true},
+		"another writer":            {[]Frame{found, by(gen, 7, "x")}, by(gen, 7, "y"), true},
+		"other sources":             {[]Frame{found}, frame(Retrieve, 2, 1, Sources, "T"), true},
+		"the same sources":          {[]Frame{found}, frame(Retrieve, 2, 1, Sources, "S"), false},
+		"a sign of life":            {[]Frame{found, gen}, frame(Generate, 2, 0, KeepAlive, ""), false},
+		"after the end":             {[]Frame{found, gen, frame(Generate, 1, 2, End, "E")}, frame(Generate, 2, 1, Delta, "a"), false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var a Assembler
+			fold(&a, test.before...)
+			if got := a.Departs(test.frame); got != test.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
+
 func TestTheAssemblerKeepsTheSources(t *testing.T) {
 	t.Parallel()
 	var a Assembler

@@ -17,6 +17,11 @@ import (
 // frames were dropped. Nobody else is harmed; [Replay] has them all.
 var ErrOverflow = errors.New("the reader is too slow, frames were dropped")
 
+// ErrMissed is returned by [Inbox.Next] when the connection to the broker broke
+// since the inbox is open: frames may have been sent meanwhile. [Replay] has
+// those that the broker has not lost itself.
+var ErrMissed = errors.New("frames may have been missed while the broker was away")
+
 // ErrClosed is returned by [Inbox.Next] after its Close or the hub's.
 var ErrClosed = errors.New("the inbox is closed")
 
@@ -40,6 +45,12 @@ type Hub struct {
 	sub     *nats.Subscription
 	waiting map[string][]*Inbox
 	closed  bool
+	// breaks is how often the connection is known to have broken, or frames to
+	// have been dropped before they came here.
+	breaks uint64
+	// status tells when the connection is back; watched is closed when nobody hears that any more.
+	status  chan nats.Status
+	watched chan struct{}
 }
 
 // NewHub returns a hub for a gateway whose token tells it from all other
@@ -68,8 +79,46 @@ func (h *Hub) Start(ctx context.Context) error {
 	if err := h.nc.FlushWithContext(ctx); err != nil {
 		return errors.Join(fmt.Errorf("subscribe to replies: %w", err), sub.Unsubscribe())
 	}
-	h.sub = sub
+	h.sub, h.breaks = sub, h.breaksOf(sub)
+	h.status, h.watched = h.nc.StatusChanged(nats.CONNECTED), make(chan struct{})
+	go h.watch(h.status, h.watched)
 	return nil
+}
+
+// watch has the readers of answers whose last frames were missed told so: no
+// other frame will.
+func (h *Hub) watch(status <-chan nats.Status, done chan<- struct{}) {
+	defer close(done)
+	for range status {
+		h.mu.Lock()
+		h.checkLocked()
+		h.mu.Unlock()
+	}
+}
+
+func (h *Hub) breaksOf(sub *nats.Subscription) uint64 {
+	dropped, err := sub.Dropped()
+	if err != nil { // it is closed, and so is the hub
+		dropped = 0
+	}
+	return h.nc.Stats().Reconnects + uint64(max(dropped, 0)) //nolint:gosec // not negative
+}
+
+// checkLocked ends every inbox that may have missed frames.
+func (h *Hub) checkLocked() {
+	if h.sub == nil {
+		return
+	}
+	breaks := h.breaksOf(h.sub)
+	if breaks == h.breaks {
+		return
+	}
+	h.breaks = breaks
+	for _, list := range h.waiting {
+		for _, in := range list {
+			in.end(ErrMissed)
+		}
+	}
 }
 
 // Subject returns the reply subject that a request's event must carry.
@@ -107,7 +156,13 @@ func (h *Hub) Close() error {
 	h.closed = true
 	sub, waiting := h.sub, h.waiting
 	h.sub, h.waiting = nil, map[string][]*Inbox{}
+	status, watched := h.status, h.watched
+	h.status, h.watched = nil, nil
 	h.mu.Unlock()
+	if status != nil {
+		h.nc.RemoveStatusListener(status)
+		<-watched
+	}
 	for _, list := range waiting {
 		for _, in := range list {
 			in.end(ErrClosed)
@@ -130,6 +185,7 @@ func (h *Hub) receive(ctx context.Context, m *nats.Msg) {
 		return
 	}
 	h.mu.Lock()
+	h.checkLocked() // before the first frame after those that were missed
 	list := h.waiting[f.Request]
 	h.mu.Unlock()
 	for _, in := range list {
@@ -168,7 +224,8 @@ type Inbox struct {
 }
 
 // Next returns the next frame. It waits for one until ctx ends. After a
-// dropped frame it returns those before it and then [ErrOverflow].
+// dropped frame it returns those before it and then [ErrOverflow], after a
+// broken connection [ErrMissed].
 func (in *Inbox) Next(ctx context.Context) (Frame, error) {
 	for {
 		in.mu.Lock()

@@ -286,6 +286,26 @@ func TestAClosedHubEndsItsReaders(t *testing.T) {
 	}
 }
 
+// What was sent while the broker was away is in no inbox.
+func TestAReaderLearnsThatFramesMayHaveBeenMissed(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	h := hub(t, b, "gw")
+	waits := h.Expect("r")
+	b.Restart()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := waits.Next(ctx); !errors.Is(err, reply.ErrMissed) {
+		t.Errorf("who waited got %v", err)
+	}
+	later := h.Expect("r")
+	out := writer(t, b, h.Subject("r"), "r")
+	must(t, out.Delta("all of it"), out.End("done"))
+	if text, _ := read(t, later); text != "all of it" {
+		t.Errorf("who came later got %q", text)
+	}
+}
+
 func TestCancelling(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t)

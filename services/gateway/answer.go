@@ -21,6 +21,7 @@ import (
 var (
 	errDeadline   = errors.New("the deadline of the answer")
 	errFramesLost = errors.New("frames of the answer are lost")
+	errFramesAway = errors.New("frames of the answer cannot be read now")
 	errHeartbeat  = errors.New("time for a sign of life")
 )
 
@@ -38,10 +39,13 @@ type answer struct {
 	seen     bool
 	// elsewhere is how many had gone on at other gateways when this one's reader came.
 	elsewhere int
-	// retold says that the frames that were kept begin with a later attempt. The
-	// first may have told its readers something, and went down with the broker.
-	retold  bool
-	written bool
+	// unkept says that the broker is known to have no frames of it any more.
+	unkept bool
+	// departed says that the frames went on with another attempt; who reads clears it.
+	departed bool
+	// overdue is when the frames of an answer should have come that was on record
+	// when somebody looked for those that were missed; zero for any other.
+	overdue time.Time
 	asm     reply.Assembler
 }
 
@@ -67,7 +71,7 @@ func (a *answer) replay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.source, a.closer, a.replayed, a.written = reader, reader.Close, true, false
+	a.source, a.closer, a.replayed = reader, reader.Close, true
 	a.s.metrics.healed.Inc()
 	return nil
 }
@@ -79,10 +83,11 @@ func (a *answer) resume(ctx context.Context) error {
 		return a.replay(ctx)
 	}
 	kept, err := a.s.framesKept(ctx, a.id())
-	if err != nil || !kept {
-		return nil //nolint:nilerr // the record has the answer, with or without the broker
+	if err == nil && kept {
+		err = a.replay(ctx)
 	}
-	return a.replay(ctx)
+	a.unkept = err == nil && !kept
+	return nil //nolint:nilerr // the record has the answer, with or without the broker
 }
 
 // framesKept reports whether the broker still has frames of a request.
@@ -107,7 +112,7 @@ func (s *Service) framesKept(ctx context.Context, request string) (bool, error) 
 func (a *answer) next(ctx context.Context) ([]reply.Update, error) {
 	for {
 		f, err := a.source.Next(ctx)
-		if errors.Is(err, reply.ErrOverflow) {
+		if errors.Is(err, reply.ErrOverflow) || errors.Is(err, reply.ErrMissed) {
 			if err := a.heal(ctx); err != nil {
 				return nil, err
 			}
@@ -120,15 +125,16 @@ func (a *answer) next(ctx context.Context) ([]reply.Update, error) {
 			a.seen = true
 			a.s.metrics.firstFrame.Observe(time.Since(a.since).Seconds())
 		}
-		if f.Stage == reply.Generate && f.Type != reply.KeepAlive && !a.written {
-			a.written, a.retold = true, a.replayed && f.Attempt > 1
-		}
-		if a.unsourced(f) {
+		departs := a.asm.Departs(f)
+		// Another attempt may have told something that did not come here: the
+		// broker knows what, and in which order.
+		if a.unsourced(f) || departs && !a.replayed {
 			if err := a.heal(ctx); err != nil {
 				return nil, err
 			}
 			continue
 		}
+		a.departed = a.departed || departs
 		updates := a.asm.Next(f)
 		if len(updates) == 1 && updates[0].Kind == reply.Lost {
 			if err := a.heal(ctx); err != nil {
@@ -168,9 +174,14 @@ func (a *answer) heal(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), terminalWrite)
 	defer cancel()
 	if err := a.replay(ctx); err != nil {
-		return fmt.Errorf("%w: %w", errFramesLost, err)
+		return fmt.Errorf("%w: %w", errFramesAway, err)
 	}
-	return nil
+	turn, err := a.s.deps.Conversations.Get(ctx, a.caller, a.id())
+	if err == nil && turn.Answer.Status.Terminal() {
+		// Its end was sent, and went down with the broker unless it comes now.
+		a.turn, a.overdue = turn, time.Now().Add(keptWithin)
+	}
+	return nil //nolint:nilerr // without the record, frames are waited for to the deadline
 }
 
 // keptWithin bounds the reading of frames whose answer is on record: all of
@@ -259,7 +270,7 @@ func (a *answer) object(end []byte) ([]byte, error) {
 
 // ending returns the answer of a chat whose frames will not be read to their end.
 func (a *answer) ending(ctx, waiting context.Context, why error) (conversation.Answer, error) {
-	if errors.Is(why, errFramesLost) {
+	if errors.Is(why, errFramesLost) || errors.Is(why, errFramesAway) {
 		if a.turn.Answer.Status.Terminal() {
 			return a.turn.Answer, nil
 		}

@@ -131,6 +131,8 @@ func (r *request) follow(ctx context.Context, a *answer, st *sse) error {
 		if err != nil {
 			return err
 		}
+		st.lost = st.lost || a.departed && st.id < st.last
+		a.departed = false
 		for _, u := range updates {
 			if err := r.show(a, st, u); err != nil {
 				return err
@@ -164,6 +166,9 @@ func (a *answer) nextWithin(ctx context.Context, signOfLife func() error) ([]rep
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
+		if !a.overdue.IsZero() && time.Now().After(a.overdue) {
+			return nil, errFramesLost
+		}
 		if !errors.Is(err, errHeartbeat) && !errors.Is(err, context.DeadlineExceeded) {
 			return nil, err
 		}
@@ -175,6 +180,9 @@ func (a *answer) nextWithin(ctx context.Context, signOfLife func() error) ([]rep
 
 // show writes what one update means to a reader.
 func (r *request) show(a *answer, st *sse, u reply.Update) error {
+	if st.lost && u.Kind != reply.Ended && u.Kind != reply.Failed {
+		return nil // its reader gets the whole answer in the end
+	}
 	switch u.Kind {
 	case reply.Sourced:
 		return st.raw("sources", sourcesEvent(u.Data))
@@ -188,7 +196,7 @@ func (r *request) show(a *answer, st *sse, u reply.Update) error {
 		return st.event("restart", restart{Reason: "retried"})
 	case reply.Ended:
 		r.s.readers.answered(a.id())
-		if a.asm.Sources() == nil {
+		if a.asm.Sources() == nil && !st.lost {
 			if err := st.raw("sources", sourcesEvent(member(u.Data, "sources"))); err != nil {
 				return err
 			}
@@ -197,7 +205,7 @@ func (r *request) show(a *answer, st *sse, u reply.Update) error {
 		if err != nil {
 			return r.sendError(a, st, err)
 		}
-		return r.sendDone(a, st, body)
+		return r.sendDone(st, body)
 	case reply.Failed:
 		stored, err := a.failed(r.ctx, u.Data)
 		if err != nil {
@@ -209,21 +217,17 @@ func (r *request) show(a *answer, st *sse, u reply.Update) error {
 	return nil
 }
 
-// toldByRetrieval is how many events come before a worker writes: started and sources.
-const toldByRetrieval = 2
-
 // sendDone ends the stream with the whole answer. A reader that saw no text,
 // because the question was not asked for streaming, gets it in one piece
 // first; one that claims to have seen more than there is, or may have seen
 // what another attempt told, starts over.
-func (r *request) sendDone(a *answer, st *sse, body []byte) error {
-	other := a.retold && st.last > toldByRetrieval
-	if other || st.last > st.id+1 || !st.text {
+func (r *request) sendDone(st *sse, body []byte) error {
+	if st.lost || st.last > st.id+1 || !st.text {
 		var whole conversation.Answer
 		if err := json.Unmarshal(body, &whole); err != nil {
 			return fmt.Errorf("decode the answer: %w", err)
 		}
-		if other || st.last > st.id+st.missing(whole)+1 {
+		if st.lost || st.last > st.id+st.missing(whole)+1 {
 			return st.over(whole, body)
 		}
 		if !st.text {
@@ -242,23 +246,21 @@ func (r *request) tell(a *answer, st *sse, stored conversation.Answer) error {
 	if err != nil {
 		return r.sendError(a, st, err)
 	}
-	switch sources := shownAnswer(stored).Sources; {
+	shown := shownAnswer(stored)
+	switch {
 	case st.id == 1 && st.last <= 1: // nothing of it was told
-		if err := st.raw("sources", sourcesEvent(sources)); err != nil {
+		if !a.unkept {
+			st.id = replayed + 1
+		}
+		if err := st.raw("sources", sourcesEvent(shown.Sources)); err != nil {
 			return err
 		}
-	case !st.text && st.last <= st.id && bytes.Equal(sources, passagesOf(a.asm.Sources())):
+	case !st.text && st.last <= st.id && bytes.Equal(shown.Sources, passagesOf(a.asm.Sources())):
+		st.id = replayed + 2 //nolint:mnd // after the restart and the sources
 	default:
-		return st.over(shownAnswer(stored), body)
+		return st.over(shown, body)
 	}
-	if err := st.pieces(stored); err != nil {
-		return err
-	}
-	st.must = true
-	if err := st.raw("done", body); err != nil {
-		return err
-	}
-	return st.flush()
+	return st.rest(shown, body)
 }
 
 // sendError ends the stream with a problem.
@@ -279,6 +281,9 @@ func (r *request) sendError(a *answer, st *sse, err error) error {
 func (r *request) breakOff(ctx context.Context, a *answer, st *sse, why error) error {
 	if errors.Is(why, errReaderGone) {
 		return why
+	}
+	if errors.Is(why, errFramesAway) && !a.turn.Answer.Status.Terminal() {
+		return r.postpone(a, st, why) // perhaps another gateway reaches the broker
 	}
 	stored, err := a.ending(r.ctx, ctx, why)
 	if errors.Is(err, errStopping) {

@@ -39,7 +39,7 @@ func TestEveryGatewayTellsTheSameFromEveryPlace(t *testing.T) {
 	}
 	// Who claims more than there is starts over.
 	over := other.reopen(id, 1000).rest()
-	if got := names(over); got != "restart,sources,delta,citation,done" || over[0].id != 1001 || text(t, over) != strings.Join(pieces, "") {
+	if got := names(over); got != "restart,sources,delta,citation,done" || over[0].id != replayed+1 || text(t, over) != strings.Join(pieces, "") {
 		t.Fatal(over)
 	}
 }
@@ -65,7 +65,7 @@ func TestWhatAnotherAttemptTellsIsNoContinuation(t *testing.T) {
 	for had := 3; had <= len(all); had++ { // of events that nobody has any more
 		again := g.reopen(id, had).rest()
 		from := slices.IndexFunc(again, func(e sseEvent) bool { return e.name == "restart" })
-		if from < 0 || again[0].id != had+1 || text(t, again) != "All at once." || names(again[from:]) != "restart,sources,delta,citation,done" {
+		if from != 0 || again[0].id != replayed+1 || text(t, again) != "All at once." || names(again[from:]) != "restart,sources,delta,citation,done" {
 			t.Errorf("after %d: %s", had, again)
 		}
 	}
@@ -149,7 +149,7 @@ func TestOtherSourcesAreNoBeginning(t *testing.T) {
 	id := startedID(t, g.askStreaming(nil).rest()[0])
 	const had = 3 // started, sources, a delta
 	over := g.reopen(id, had).rest()
-	if got := names(over); got != "restart,sources,done" || over[0].id != had+1 {
+	if got := names(over); got != "restart,sources,done" || over[0].id != replayed+1 {
 		t.Error(over)
 	}
 }
@@ -241,6 +241,115 @@ func TestAnAnswerOnRecordIsNotWaitedFor(t *testing.T) {
 		}
 	}
 	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// Whoever writes an answer stands still between storing it and telling it.
+// A reader who was told from the record meanwhile is not told the rest from
+// the frames that come then: these count otherwise.
+func TestWhatTheRecordToldIsNotContinuedByFrames(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	stored, goOn, told := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	s.workers(func(w *work) {
+		defer close(told)
+		w.sources("p1", "p2")
+		a := w.answerOf("one two three")
+		found, err := json.Marshal(passages("p1", "p2"))
+		must(t, err)
+		a.Sources = found
+		_, err = s.chats.Finish(w.ctx, conversation.Caller{Tenant: w.event.Tenant, Owner: w.ask.Owner}, a)
+		must(t, err)
+		close(stored)
+		<-goOn
+		out := w.writer(reply.Generate, 1)
+		for _, piece := range []string{"one ", "two ", "three"} {
+			must(t, out.Delta(piece))
+		}
+		must(t, out.Citation(a.Citations[0]))
+		w.finish(out, a, "p1", "p2")
+	})
+	g, other := s.serve(), s.serve()
+	live := g.askStreaming(nil)
+	id := startedID(t, live.want("started"))
+	<-stored
+	live.close()
+	events := g.reopen(id, 0).rest()
+	if got := names(events); got != "started,sources,delta,citation,done" || text(t, events) != "one two three" {
+		t.Fatal(events)
+	}
+	close(goOn)
+	<-told
+	for n, e := range events[2:] {
+		if rest := other.reopen(id, e.id).rest(); fmt.Sprint(rest) != fmt.Sprint(events[min(n+3, len(events)-1):]) {
+			t.Errorf("after %d: %s", e.id, rest)
+		}
+	}
+}
+
+// Two retrievers told at the same time what they found: one reader has it in
+// the one order, and the broker kept it in the other, in which the older is
+// nothing to tell.
+func TestSourcesInAnotherOrderAreNoBeginning(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.workers(func(w *work) {
+		newer, err := json.Marshal(passages("p2"))
+		must(t, err)
+		must(t, w.writer(reply.Retrieve, 2).Sources(newer))
+		w.sources("p1")
+		out := w.writer(reply.Generate, 1)
+		out.From(newer)
+		must(t, out.Delta("At "))
+		must(t, out.Delta("once."))
+		w.finish(out, w.answerOf("At once."), "p2")
+	})
+	g := s.serve()
+	all := g.askStreaming(nil).rest()
+	id := startedID(t, all[0])
+	if got := names(all); got != "started,sources,delta,delta,done" {
+		t.Fatal(all)
+	}
+	for _, had := range []int{0, 1} {
+		if again := g.reopen(id, had).rest(); fmt.Sprint(again) != fmt.Sprint(all[had:]) {
+			t.Errorf("after %d: %s", had, again)
+		}
+	}
+	for had := 2; had <= 6; had++ { // started, p1, p2, At, once., done
+		if again := g.reopen(id, had).rest(); names(again) != "restart,sources,delta,citation,done" || !strings.Contains(again[1].data, "Text of p2") {
+			t.Errorf("after %d: %s", had, again)
+		}
+	}
+}
+
+// The end of an answer went down with the broker before its reader had it.
+// Nothing will come any more, and the record has it.
+func TestAnEndThatTheBrokerLostIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	stored := make(chan struct{})
+	s.workers(func(w *work) {
+		defer close(stored)
+		w.sources("p1", "p2")
+		must(t, w.writer(reply.Generate, 1).Delta("one "))
+		_, err := s.chats.Finish(w.ctx, conversation.Caller{Tenant: w.event.Tenant, Owner: w.ask.Owner}, w.answerOf("one two"))
+		must(t, err)
+	})
+	g := s.serve()
+	asked := time.Now()
+	r := g.askStreaming(nil)
+	had := []sseEvent{r.want("started"), r.want("sources"), r.want("delta")}
+	<-stored
+	s.bus.Restart()
+	events := r.rest()
+	for len(events) == 0 && time.Since(asked) < g.svc.cfg.ChatDeadline { // asked to come back
+		events = g.reopen(startedID(t, had[0]), had[2].id).rest()
+	}
+	if got := names(events); got != "restart,sources,delta,citation,done" || text(t, events) != "one two" {
+		t.Errorf("%v", events)
+	}
+	if took := time.Since(asked); took > g.svc.cfg.ChatDeadline/2 {
 		t.Errorf("it took %s", took)
 	}
 }
@@ -339,8 +448,14 @@ func TestAnOldAnswerIsStreamedFromTheConversation(t *testing.T) {
 	}
 	countUp(t, events)
 	resumed := g.reopen(id, 3).rest()
-	if got := names(resumed); got != "restart,sources,delta,citation,done" || text(t, resumed) != "Long ago." || resumed[0].id != 4 {
+	if got := names(resumed); got != "restart,sources,delta,citation,done" || text(t, resumed) != "Long ago." || resumed[0].id != replayed+1 {
 		t.Fatal(resumed)
+	}
+	// Who was told from the record goes on in it, at any place.
+	for n, e := range resumed {
+		if rest := g.reopen(id, e.id).rest(); fmt.Sprint(rest) != fmt.Sprint(resumed[min(n+1, len(resumed)-1):]) {
+			t.Errorf("after %d: %s", e.id, rest)
+		}
 	}
 }
 

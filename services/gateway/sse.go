@@ -10,6 +10,12 @@ import (
 	"github.com/ragbus/ragbus/pkg/conversation"
 )
 
+// replayed is where the ids begin of an answer that is told whole, from the
+// record: beyond all of those that frames can tell. There may be other frames
+// to read when its reader comes back, or some at all, and the number of what
+// they tell must not be taken for the number of what the record told.
+const replayed = 1_000_000
+
 // sse writes server-sent events. Their ids count up from 1 and depend only
 // on what is told, so that a reader can go on at any gateway: events up to
 // last are counted and not written.
@@ -19,6 +25,9 @@ type sse struct {
 	last int
 	// text says that the current attempt's text has been told.
 	text bool
+	// lost says that events up to last may have told something else than the
+	// frames do now: the reader starts over in the end.
+	lost bool
 	// must writes the next event whatever its id: an end that the reader has
 	// seen is better told twice than never.
 	must bool
@@ -61,15 +70,20 @@ func (s *sse) raw(name string, data []byte) error {
 }
 
 // over starts over and tells the whole answer, for a reader whose place in
-// it is not known any more. Ids go on from the reader's.
+// it is not known any more, or goes on with that.
 func (s *sse) over(whole conversation.Answer, body []byte) error {
-	s.id = max(s.id, s.last)
+	s.id = replayed
 	if err := s.event("restart", restart{Reason: "replayed"}); err != nil {
 		return err
 	}
 	if err := s.raw("sources", sourcesEvent(whole.Sources)); err != nil {
 		return err
 	}
+	return s.rest(whole, body)
+}
+
+// rest tells the text, the citations and the end.
+func (s *sse) rest(whole conversation.Answer, body []byte) error {
 	if err := s.pieces(whole); err != nil {
 		return err
 	}

@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// replayed is where the ids begin of an answer that is told from the record.
+const replayed = 1_000_000
+
 // sent is one server-sent event.
 type sent struct {
 	id   int
@@ -52,7 +55,8 @@ func (t *tape) take(e sent) {
 	if t.ended {
 		t.faultf("%s %d came after the end", e.name, e.id)
 	}
-	if e.id != t.last()+1 {
+	told := t.last() < replayed && e.id > replayed && e.id <= replayed+3 // the rest from the record, from its start, its sources or its text on
+	if e.id != t.last()+1 && !told {
 		t.faultf("event %d (%s) came after event %d, over %d connections", e.id, e.name, t.last(), t.breaks+1)
 	}
 	if (e.name == "started") != (e.id == 1) {
