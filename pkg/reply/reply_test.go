@@ -299,7 +299,8 @@ func TestAReaderLearnsThatFramesMayHaveBeenMissed(t *testing.T) {
 		t.Errorf("who waited got %v", err)
 	}
 	later := h.Expect("r")
-	out := writer(t, b, h.Subject("r"), "r")
+	out, err := reply.NewWriter(b.Connect().NATS(), h.Subject("r"), "r", reply.Generate, 1)
+	must(t, err)
 	must(t, out.Delta("all of it"), out.End("done"))
 	if text, _ := read(t, later); text != "all of it" {
 		t.Errorf("who came later got %q", text)
