@@ -101,7 +101,7 @@ func (h *Hub) breaksOf(sub *nats.Subscription) uint64 {
 	if err != nil { // it is closed, and so is the hub
 		dropped = 0
 	}
-	return h.nc.Stats().Reconnects + uint64(max(dropped, 0)) //nolint:gosec // not negative
+	return h.nc.Stats().Reconnects + uint64(max(dropped, 0))
 }
 
 // checkLocked ends every inbox that may have missed frames.

@@ -87,7 +87,7 @@ func (a *answer) resume(ctx context.Context) error {
 		err = a.replay(ctx)
 	}
 	a.unkept = err == nil && !kept
-	return nil //nolint:nilerr // the record has the answer, with or without the broker
+	return nil // the record has the answer, with or without the broker
 }
 
 // framesKept reports whether the broker still has frames of a request.
@@ -181,7 +181,7 @@ func (a *answer) heal(ctx context.Context) error {
 		// Its end was sent, and went down with the broker unless it comes now.
 		a.turn, a.overdue = turn, time.Now().Add(keptWithin)
 	}
-	return nil //nolint:nilerr // without the record, frames are waited for to the deadline
+	return nil // without the record, frames are waited for to the deadline
 }
 
 // keptWithin bounds the reading of frames whose answer is on record: all of
