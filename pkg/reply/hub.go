@@ -17,8 +17,8 @@ import (
 // frames were dropped. Nobody else is harmed; [Replay] has them all.
 var ErrOverflow = errors.New("the reader is too slow, frames were dropped")
 
-// ErrMissed is returned by [Inbox.Next] when the connection to the broker broke
-// since the inbox is open: frames may have been sent meanwhile. [Replay] has
+// ErrMissed is returned by [Inbox.Next] and [Reader.Next] when the connection to
+// the broker broke since they are open: frames may have been sent meanwhile. [Replay] has
 // those that the broker has not lost itself.
 var ErrMissed = errors.New("frames may have been missed while the broker was away")
 

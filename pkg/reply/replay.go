@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ragbus/ragbus/pkg/broker"
@@ -20,6 +21,8 @@ const replayIdle = 30 * time.Second
 // Reader reads the frames of one request from the stream.
 type Reader struct {
 	messages jetstream.MessagesContext
+	nc       *nats.Conn
+	breaks   uint64
 }
 
 // Replay returns a reader of every frame that the broker still has of a
@@ -29,6 +32,7 @@ func Replay(ctx context.Context, js jetstream.JetStream, request string) (*Reade
 	if err := corpus.CheckToken("request", request); err != nil {
 		return nil, err //nolint:wrapcheck // says what is wrong
 	}
+	breaks := js.Conn().Stats().Reconnects
 	consumer, err := js.OrderedConsumer(ctx, broker.StreamFrames, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{Subject("*", request)}, DeliverPolicy: jetstream.DeliverAllPolicy,
 		InactiveThreshold: replayIdle, MaxResetAttempts: 3,
@@ -42,15 +46,19 @@ func Replay(ctx context.Context, js jetstream.JetStream, request string) (*Reade
 		return nil, fault.Transientf("broker_unavailable", "the message broker cannot be reached").
 			WithCause(fmt.Errorf("replay: %w", err))
 	}
-	return &Reader{messages: messages}, nil
+	return &Reader{messages, js.Conn(), breaks}, nil
 }
 
 // Next returns the next frame. It waits for one until ctx ends. What is on
-// the subject and no frame is skipped.
+// the subject and no frame is skipped. After a broken connection it returns
+// [ErrMissed], once ctx has ended if nothing comes: frames are kept in the
+// broker's memory, which may have begun to count anew.
 func (r *Reader) Next(ctx context.Context) (Frame, error) {
 	for {
 		m, err := r.messages.Next(jetstream.NextContext(ctx))
 		switch {
+		case r.nc.Stats().Reconnects != r.breaks:
+			return Frame{}, ErrMissed
 		case err == nil:
 		case errors.Is(err, jetstream.ErrMsgIteratorClosed):
 			return Frame{}, ErrClosed

@@ -292,11 +292,25 @@ func TestAReaderLearnsThatFramesMayHaveBeenMissed(t *testing.T) {
 	b := brokertest.Start(t)
 	h := hub(t, b, "gw")
 	waits := h.Expect("r")
+	replay, err := reply.Replay(t.Context(), b.Connect().JetStream(), "r")
+	must(t, err)
+	defer replay.Close()
 	b.Restart()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if _, err := waits.Next(ctx); !errors.Is(err, reply.ErrMissed) {
 		t.Errorf("who waited got %v", err)
+	}
+	for ctx.Err() == nil {
+		beat, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		_, err = replay.Next(beat)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+	}
+	if !errors.Is(err, reply.ErrMissed) {
+		t.Errorf("who read what is kept got %v", err)
 	}
 	later := h.Expect("r")
 	out, err := reply.NewWriter(b.Connect().NATS(), h.Subject("r"), "r", reply.Generate, 1)

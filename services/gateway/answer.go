@@ -113,7 +113,7 @@ func (a *answer) next(ctx context.Context) ([]reply.Update, error) {
 	for {
 		f, err := a.source.Next(ctx)
 		if errors.Is(err, reply.ErrOverflow) || errors.Is(err, reply.ErrMissed) {
-			if err := a.heal(ctx); err != nil {
+			if err := a.readAgain(ctx); err != nil {
 				return nil, err
 			}
 			continue
@@ -166,10 +166,16 @@ func (a *answer) unsourced(f reply.Frame) bool {
 	return true
 }
 
+// heal looks among the frames that the broker has for one that is missing.
 func (a *answer) heal(ctx context.Context) error {
 	if a.replayed {
 		return errFramesLost
 	}
+	return a.readAgain(ctx)
+}
+
+// readAgain goes on with the frames that the broker has.
+func (a *answer) readAgain(ctx context.Context) error {
 	// Not within ctx, which may end for a sign of life.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), terminalWrite)
 	defer cancel()
