@@ -13,11 +13,12 @@ import (
 )
 
 // canary is the word that is in every sentence of a document and in no other:
-// it names its tenant and its document.
-func canary(tenant, document int) string { return fmt.Sprintf("zq%dd%dw", tenant, document) }
+// it names its tenant and its document. It is long, so that no random id of the
+// hundreds of thousands that a storm sees holds one by chance.
+func canary(tenant, document int) string { return fmt.Sprintf("zqkestrel%dd%dw", tenant, document) }
 
 // canaryPattern finds canaries; its groups are the tenant and the document.
-func canaryPattern() *regexp.Regexp { return regexp.MustCompile(`zq(\d+)d(\d+)w`) }
+func canaryPattern() *regexp.Regexp { return regexp.MustCompile(`zqkestrel(\d+)d(\d+)w`) }
 
 // sighting is a canary that was found in a response.
 type sighting struct{ tenant, document int }
