@@ -11,8 +11,10 @@
 // in the queue whose end will bring it out. What a crash forgets is found
 // within seconds by any replica's [Window.Run].
 //
-// The window is kept to by those who publish through it, and briefly exceeded
-// when several do at once. The bound behind it, of all that one tenant has in
+// The window is kept to by those who publish through it. Each counts and adds
+// before the next does; where there was plenty of room a moment ago it adds
+// without counting, which may exceed the window by half of it, and so may
+// several processes at once. The bound behind it, of all that one tenant has in
 // the queue, is the server's (broker.TopologyConfig.IngestTenantQueue).
 package admission
 
@@ -71,6 +73,7 @@ type Window struct {
 	out     Publisher
 	refills *refills
 	counts  *counts
+	doors   *doors
 }
 
 var (
@@ -92,7 +95,7 @@ func New(cfg Config, js jetstream.JetStream, line catalog.Line, out Publisher) *
 	if cfg.Observer == nil {
 		cfg.Observer = worker.Unobserved{}
 	}
-	return &Window{cfg: cfg, line: line, backlog: broker.NewBacklog(js), out: out, refills: newRefills(), counts: newCounts()}
+	return &Window{cfg: cfg, line: line, backlog: broker.NewBacklog(js), out: out, refills: newRefills(), counts: newCounts(), doors: newDoors()}
 }
 
 // Size returns the window of one kind of work.
@@ -115,32 +118,38 @@ func (w *Window) Publish(ctx context.Context, e event.Event) error {
 		// Of a document's batches the first ones come first.
 		return w.enter(ctx, t)
 	}
-	room, err := w.room(ctx, place{t.Tenant, t.Step})
-	if err != nil {
+	in, err := w.letIn(ctx, place{t.Tenant, t.Step}, e)
+	if err != nil || in {
 		return err
-	}
-	if room {
-		err := w.out.Publish(ctx, e)
-		if !errors.Is(err, broker.ErrSubjectFull) {
-			return err //nolint:wrapcheck // names the event
-		}
 	}
 	return w.Wait(ctx, t)
 }
 
-// room reports whether there is room for one more. Where there was plenty a
-// moment ago it does not ask again.
-func (w *Window) room(ctx context.Context, p place) (bool, error) {
-	now := w.cfg.Now()
-	if w.counts.plenty(p, now, w.Size(p.step)/2) {
-		return true, nil
+// letIn stores an event if there is room for one more, and reports whether it
+// did. Where there was plenty a moment ago it does not ask again.
+func (w *Window) letIn(ctx context.Context, p place, e event.Event) (bool, error) {
+	if !w.counts.plenty(p, w.cfg.Now(), w.Size(p.step)/2) {
+		leave, err := w.doors.enter(ctx, p)
+		if err != nil {
+			return false, err
+		}
+		defer leave()
+		n, err := w.count(ctx, p)
+		if err != nil || n >= w.Size(p.step) {
+			return false, err
+		}
+		w.counts.note(p, w.cfg.Now(), n+1)
 	}
-	n, err := w.backlog.Of(ctx, kindOf(p.step), p.tenant)
-	if err != nil {
-		return false, err //nolint:wrapcheck // says what
+	err := w.out.Publish(ctx, e)
+	if errors.Is(err, broker.ErrSubjectFull) {
+		return false, nil
 	}
-	w.counts.note(p, now, n+1)
-	return n < w.Size(p.step), nil
+	return err == nil, err //nolint:wrapcheck // names the event
+}
+
+// count asks the broker how much there is in a place.
+func (w *Window) count(ctx context.Context, p place) (int, error) {
+	return w.backlog.Of(ctx, kindOf(p.step), p.tenant) //nolint:wrapcheck // says what
 }
 
 // Wait puts work on record without looking for room first. It follows when

@@ -200,6 +200,35 @@ func TestNobodyIsForgottenAtAFullWindow(t *testing.T) {
 	}
 }
 
+// TestManyAtOnceKeepToTheWindow: publications and looks at the line that begin
+// at the same moment do not all take the same room.
+func TestManyAtOnceKeepToTheWindow(t *testing.T) {
+	t.Parallel()
+	const many = 16
+	h := open(t, broker.TopologyConfig{})
+	for n := range many {
+		check(t, h.store.Wait(t.Context(), catalog.Turn{Tenant: "acme", ID: fmt.Sprintf("w%03d", n), Step: catalog.Extract, Number: 1}))
+	}
+	var all sync.WaitGroup
+	for n := range many {
+		all.Go(func() {
+			if err := h.Publish(t.Context(), uploaded("acme", n)); err != nil {
+				t.Error(err)
+			}
+		})
+		all.Go(func() {
+			if err := h.Refill(t.Context(), "acme", catalog.Extract); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	// Half a window may be let in on what was counted a moment ago.
+	if q, w := h.queued(t, "acme"), h.waiting(t, "acme"); q < size || q > size+size/2 || q+w != 2*many {
+		t.Errorf("%d in the queue, %d wait; want %d to %d, and %d in all", q, w, size, size+size/2, 2*many)
+	}
+}
+
 // TestACrashAroundAPublicationGivesOutAgain: between the publication and the
 // note of it, and before both.
 func TestACrashAroundAPublicationGivesOutAgain(t *testing.T) {

@@ -156,32 +156,52 @@ func (w *Window) refillDue(ctx context.Context) error {
 }
 
 // Refill gives waiting work of one tenant out, as long as there is room for
-// it. It may be called at any time, by any number at once.
+// it. It may be called at any time, by any number at once: who comes while
+// another is about to look leaves it to that one.
 func (w *Window) Refill(ctx context.Context, tenant string, step catalog.Step) error {
+	p := place{tenant, step}
+	leave, first, err := w.doors.look(ctx, p)
+	if err != nil || !first {
+		return err
+	}
+	defer leave()
 	for range rounds {
-		if first, err := w.line.Waiting(ctx, tenant, step, 1); err != nil || len(first) == 0 {
-			return err //nolint:wrapcheck // says what
-		}
-		n, err := w.backlog.Of(ctx, kindOf(step), tenant)
-		if err != nil {
-			return err //nolint:wrapcheck // says what
-		}
-		// A quarter at a time; the rest of the window is work whose end leads
-		// here again.
-		room := w.Size(step) - n
-		if room <= 0 || room < w.Size(step)/4 {
-			return nil
-		}
-		turns, err := w.line.Waiting(ctx, tenant, step, room)
-		if err != nil {
-			return err //nolint:wrapcheck // says what
-		}
-		whole := len(turns) < room
-		if room, err = w.give(ctx, turns, room); err != nil || whole || room == 0 {
+		left, err := w.fill(ctx, p)
+		if err != nil || left == 0 {
 			return err
 		}
 	}
 	return nil
+}
+
+// fill gives out what there is room for and returns how much room is left for
+// what else may wait; 0 when nothing does. The caller is in the door.
+func (w *Window) fill(ctx context.Context, p place) (left int, err error) {
+	if first, err := w.line.Waiting(ctx, p.tenant, p.step, 1); err != nil || len(first) == 0 {
+		return 0, err //nolint:wrapcheck // says what
+	}
+	size := w.Size(p.step)
+	n, err := w.count(ctx, p)
+	if err != nil {
+		return 0, err
+	}
+	// A quarter at a time; the rest of the window is work whose end leads
+	// here again.
+	room := size - n
+	if room <= 0 || room < size/4 {
+		return 0, nil
+	}
+	turns, err := w.line.Waiting(ctx, p.tenant, p.step, room)
+	if err != nil {
+		return 0, err //nolint:wrapcheck // says what
+	}
+	whole := len(turns) < room
+	left, err = w.give(ctx, turns, room)
+	w.counts.note(p, w.cfg.Now(), size-left)
+	if whole {
+		left = 0
+	}
+	return left, err
 }
 
 // give gives out what there is room for, in order, notes that it did, and

@@ -58,7 +58,7 @@ func (s *Service) uploaded(ctx context.Context, d worker.Delivery[event.Document
 	if err != nil {
 		return dropStale(err, "store an extraction")
 	}
-	return s.batches(ctx, ref, doc.SHA256, open)
+	return s.batches(ref, doc.SHA256, open), nil
 }
 
 // resume answers a repeated upload event: when the first delivery got as far
@@ -72,26 +72,20 @@ func (s *Service) resume(ctx context.Context, ref catalog.Ref) ([]event.Event, e
 	if err != nil {
 		return dropStale(err, "list open batches")
 	}
-	return s.batches(ctx, ref, doc.SHA256, open)
+	return s.batches(ref, doc.SHA256, open), nil
 }
 
-// batches returns a window of a document's open batches; the others follow, as
-// the record says.
-func (s *Service) batches(ctx context.Context, ref catalog.Ref, version string, open []catalog.Batch) ([]event.Event, error) {
-	if size := s.window.Size(catalog.Embed); len(open) > size {
-		turn := catalog.Turn{Tenant: ref.Tenant, ID: ref.ID, Step: catalog.Embed, Number: ref.Generation, Next: open[size].Number}
-		if err := s.window.Wait(ctx, turn); err != nil {
-			return nil, err //nolint:wrapcheck // says what
-		}
-		open = open[:size]
-	}
+// batches returns a window of a document's open batches, and the first of the
+// others: it stands in line for all that follow.
+func (s *Service) batches(ref catalog.Ref, version string, open []catalog.Batch) []event.Event {
+	open = open[:min(len(open), s.window.Size(catalog.Embed)+1)]
 	events := make([]event.Event, 0, len(open))
 	for _, b := range open {
 		events = append(events, event.New(ref.Tenant, s.now(), event.ChunksReady{
 			ID: ref.ID, Generation: ref.Generation, Version: version, Batch: b.Number, From: b.From, To: b.To,
 		}))
 	}
-	return events, nil
+	return events
 }
 
 // extract stores the chunks of a document while its pages come in.

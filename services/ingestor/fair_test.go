@@ -199,7 +199,7 @@ func TestALargeDocumentIsNotBeforeAnothersSmallOne(t *testing.T) {
 		d.Vectors = held.around(d.Vectors)
 	})
 	gate := s.gate()
-	s.uploadFor(t, gate, "bulk", "book", book("herring", 5000))
+	s.uploadFor(t, gate, "bulk", "book", book("herring", 1000))
 	s.run(t)
 	<-held.reached // its first batch is in work
 	s.uploadFor(t, gate, "single", "mine", "one salmon")
@@ -231,7 +231,7 @@ func TestOneTenantLeavesSlotsOfTheBuiltInEmbedder(t *testing.T) {
 		slow.Embedder, d.Embedder = d.Embedder, slow
 	})
 	gate := s.gate()
-	s.uploadFor(t, gate, "bulk", "book", book("herring", 5000))
+	s.uploadFor(t, gate, "bulk", "book", book("herring", 1000))
 	s.run(t)
 	for range s.window.Size(catalog.Embed) {
 		<-slow.waiting

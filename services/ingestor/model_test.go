@@ -313,7 +313,7 @@ func (r *actual) extracted(t *testing.T, ref catalog.Ref) ([]event.Event, error)
 	check(t, r.catalog.PutChunks(t.Context(), ref, []corpus.Chunk{chunk}))
 	_, open, err := r.catalog.Extracted(t.Context(), ref, catalog.Extraction{Chunks: 1})
 	check(t, err)
-	return r.batches(t.Context(), ref, doc.SHA256, open)
+	return r.batches(ref, doc.SHA256, open), nil
 }
 
 // swept emits what a sweep does and returns the kinds.

@@ -68,8 +68,11 @@ func TestASweeperThatWakesUpDoesNoHarm(t *testing.T) {
 	s := prepare(t, scriptembed.Config{}, soon, func(cfg *Config, _ *Deps) { cfg.SweepInterval = 100 * time.Millisecond })
 	s.accept(t, "book", "book.md", book("herring", 2))
 	s.after(time.Minute)
+	other, err := New(s.cfg, s.deps)
+	check(t, err)
+	other.now = s.now
 	paused, now := s.fence(t), s.fence(t)
-	if err := s.round(t.Context(), paused, s.newWalks(paused)); !errors.Is(err, catalog.ErrFenced) {
+	if err := other.round(t.Context(), paused, other.newWalks(paused)); !errors.Is(err, catalog.ErrFenced) {
 		t.Fatalf("the one that was paused: %v", err)
 	}
 	if n := s.broker.Messages("RAG_INGEST"); n != 0 {
@@ -78,7 +81,7 @@ func TestASweeperThatWakesUpDoesNoHarm(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.sweepUnder(t.Context(), paused)
+		other.sweepUnder(t.Context(), paused)
 	}()
 	s.sweepOnce(t, now)
 	if n := s.broker.Messages("RAG_INGEST"); n != 1 {
